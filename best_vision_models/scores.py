@@ -4,14 +4,16 @@
 
 # %% auto #0
 __all__ = ['SUMMARY_COLUMNS', 'FIT_TIME_OFFSET', 'RANKED_COLUMNS', 'RANK_BY', 'family', 'summarise', 'score', 'rank',
-           'pareto_front', 'restore_published', 'read_summary']
+           'pareto_front', 'restore_published', 'matches_published', 'read_summary']
 
-# %% ../nbs/06_scores.ipynb #9d076e25
+# %% ../nbs/06_scores.ipynb #0edf1025
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from .runs import read_runs
-from .sources import BadInput, SourceUnavailable, data_dir, fetch, log, read_table
+from .sources import BadInput, SourceUnavailable, data_dir, log, read_table
 
 # %% ../nbs/06_scores.ipynb #e8f314f6
 def family(
@@ -51,7 +53,7 @@ def score(
     "`error_rate * (fit_time + fit_time_offset)`; Howard & Capelle 2022."
     return summary.error_rate * (summary.fit_time + fit_time_offset)
 
-# %% ../nbs/06_scores.ipynb #dd26531e
+# %% ../nbs/06_scores.ipynb #e3d6b852
 RANKED_COLUMNS = ["dataset", "family", "model_name", "GPU_mem", "error_rate", "fit_time", "score"]
 RANK_BY = ["score", "error_rate", "fit_time", "GPU_mem"]
 
@@ -75,6 +77,8 @@ def rank(
     if dataset is not None: ranked = ranked[ranked.dataset == dataset]
     if max_gpu_mem is not None: ranked = ranked[ranked.GPU_mem <= max_gpu_mem]
     if max_fit_time is not None: ranked = ranked[ranked.fit_time <= max_fit_time]
+    if len(ranked) and ranked[by].isna().all():
+        raise BadInput(f"can't rank by {by}: no {'fit_time' if by == 'score' else by} in this table; rank by error_rate")
     ranked = ranked.sort_values(["dataset", by, "score", "model_name"], kind="stable")
     if top is not None: ranked = ranked.groupby("dataset").head(top)
     rest = [column for column in ranked if column not in RANKED_COLUMNS]
@@ -102,14 +106,24 @@ def restore_published(
     fit_time = (rows.score / error_rate - FIT_TIME_OFFSET).clip(rows.fit_time - half_a_digit, rows.fit_time + half_a_digit)
     return rows[["dataset", "model_name", "GPU_mem"]].assign(error_rate=error_rate, fit_time=fit_time)
 
-# %% ../nbs/06_scores.ipynb #a6332d41
+# %% ../nbs/06_scores.ipynb #6a971b07
+def matches_published(
+    summary: pd.DataFrame, # of the whole final sweep
+) -> bool: # whether each published row is in it, to the printed digits
+    "Whether a summary agrees with the rows that the article printed."
+    printed = read_table(data_dir() / "published" / "final_sweep.csv")
+    both = printed.merge(summary, on=["dataset", "model_name"], how="left", suffixes=("_printed", ""))
+    measures = ["GPU_mem", "error_rate", "fit_time"]
+    return bool(np.allclose(both[measures].astype(float), both[[f"{m}_printed" for m in measures]], rtol=0, atol=1e-6))
+
+# %% ../nbs/06_scores.ipynb #0cca2ca0
 def read_summary(
-    name: str, # a source of runs in `data/sources.toml`
+    source: str | Path, # whatever `read_runs` takes
 ) -> pd.DataFrame: # as `summarise` gives it
     "The summary of a source, from its runs where they can be had, else from `data/summaries`."
-    shipped = data_dir() / "summaries" / f"{name}.csv"
+    shipped = data_dir() / "summaries" / f"{source}.csv"
     try:
-        return summarise(read_runs(fetch(name)))
+        return summarise(read_runs(source))
     except SourceUnavailable:
         if not shipped.exists(): raise
         return read_table(shipped)

@@ -1,0 +1,46 @@
+# Thin lines, no logic: what is done is in the notebooks and the library.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+CHAPTERS := $(wildcard nbs/1*.ipynb)
+
+help:
+	@echo "make run      execute the chapters, print the top-15 tables, render the book"
+	@echo "make test     run all tests"
+	@echo "make site     render the notebooks as they are to _site/"
+	@echo "make prepare  export the library, run all notebooks, write README.md (before a commit)"
+
+# The environment: made once, again when the requirements change.
+.venv/ready: settings.ini constraints.txt setup.py
+	@echo "Making a virtual environment in .venv: several GB, about 4 minutes, only this once ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]" 2>.venv/pip.log || (cat .venv/pip.log; exit 1)
+	@touch $@
+
+run: .venv/ready
+	@echo "Executing the chapters ..."
+	@rm -rf _site && mkdir -p _site
+	@cp -r nbs _site/.nbs
+	@$(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace $(CHAPTERS:nbs/%=_site/.nbs/%)
+	@$(BIN)/bvm rank final_sweep_published --dataset pets --top 15
+	@$(BIN)/bvm rank final_sweep_published --dataset planet --top 15
+	@echo "Rendering the book ..."
+	@$(BIN)/sphinx-build -q -b html _site/.nbs _site
+	@echo "The rendered chapters: $(CURDIR)/_site/index.html"
+
+site: .venv/ready
+	@$(BIN)/sphinx-build -q -b html nbs _site
+	@echo "The rendered book: $(CURDIR)/_site/index.html"
+
+test: .venv/ready
+	@$(BIN)/python -m pytest
+
+prepare: .venv/ready
+	$(BIN)/nbdev-export
+	$(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace nbs/*.ipynb
+	$(BIN)/nbdev-clean
+	$(BIN)/jupyter nbconvert --log-level WARN --to markdown --no-input --output-dir . --output README \
+	  --NbConvertApp.output_files_dir=nbs/images nbs/index.ipynb
+	sed -i.bak 's#](\([0-9][0-9]_[a-z_0-9]*\.ipynb\))#](nbs/\1)#' README.md && rm README.md.bak
+
+.PHONY: help run site test prepare

@@ -103,13 +103,17 @@ def speed_by_parameters(
                         labels=_BENCHMARK_LABELS, height=HEIGHT, template="plotly_white")
     return _finish(figure)
 
-# %% ../nbs/08_charts.ipynb #f70befef
+# %% ../nbs/08_charts.ipynb #7e905a6a
 def set_renderer():
     "Store each figure as interactive Plotly and, where a Chrome is installed, as PNG; call it once per notebook."
     pio.renderers.default = "plotly_mimetype"
     logging.getLogger("kaleido").setLevel("ERROR")
     logging.getLogger("choreographer").setLevel("CRITICAL")
+    warnings.filterwarnings("ignore", message="The kopts argument is ignored")
     try:
+        import kaleido
+
+        kaleido.start_sync_server(silence_warnings=True)  # one browser for all figures of the notebook
         go.Figure().to_image("png")
     except Exception as error:
         warnings.warn(f"no PNG beside the figures: kaleido found no Chrome that works ({type(error).__name__})", stacklevel=2)

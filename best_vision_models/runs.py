@@ -76,7 +76,7 @@ def _check(table: pd.DataFrame, path: str) -> pd.DataFrame:
         what = "is missing" if pd.isna(wrong.failure_case) else f"{wrong.failure_case} {error.check.error}"
         raise BadInput(f"{path}: {error.schema.name} in {_line(int(wrong['index']))}: {what}") from None
 
-# %% ../nbs/05_runs.ipynb #9efc6359
+# %% ../nbs/05_runs.ipynb #44680fb3
 def _tidy(table: pd.DataFrame, path: str) -> pd.DataFrame:
     "`table` with all of `RUNS_COLUMNS`, states filled in, repeated rows once."
     missing = [column for column in NEEDED_COLUMNS if column not in table]
@@ -85,9 +85,9 @@ def _tidy(table: pd.DataFrame, path: str) -> pd.DataFrame:
     table = _to_numbers(table, path)
     table = table.reindex(columns=RUNS_COLUMNS + [c for c in table.columns if c not in RUNS_COLUMNS])
     finished = table.error_rate.notna().map({True: "finished", False: "failed"})
-    table = _check(table.assign(state=table.state.fillna(finished)), path)
+    table = _check(table.assign(state=table.state.astype(object).where(table.state.notna(), finished)), path)
     repeated = table.duplicated() & table.fit_time.notna()
-    if repeated.any(): log.warning(f"{path}: {repeated.sum()} rows repeat another run exactly and count once")
+    if repeated.any(): log.warning(f"{Path(path).name}: {repeated.sum()} rows repeat another run exactly and count once")
     return table[~repeated].reset_index(drop=True)
 
 

@@ -1,0 +1,56 @@
+"What all tests share: where the real inputs are, and a way to run commands."
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MIRROR = ROOT.parent / "shared" / "data"
+# Nothing answers there: a process with this environment has neither cache, mirror nor network.
+OFFLINE = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fresh_cache(tmp_path_factory):
+    "Every session fetches anew, from the mirror where it stands beside the checkout, so that no old cache hides a fault."
+    os.environ["BVM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    if MIRROR.is_dir(): os.environ["BVM_MIRROR"] = str(MIRROR)
+
+
+@pytest.fixture(scope="session")
+def sources(_fresh_cache):
+    "The full sources, from mirror or network; tests that need them are skipped, with the reason, where neither answers."
+    from best_vision_models.sources import SourceUnavailable, fetch
+
+    def get(name):
+        try:
+            return fetch(name)
+        except SourceUnavailable as error:
+            pytest.skip(str(error))
+
+    return get
+
+
+@pytest.fixture
+def offline(tmp_path):
+    "The environment of a machine that has only what the project ships."
+    environment = {name: value for name, value in os.environ.items() if name.lower() not in ("bvm_mirror", "no_proxy")}
+    return environment | OFFLINE | {"BVM_CACHE": str(tmp_path / "empty_cache")}
+
+
+@pytest.fixture
+def bvm():
+    "Run `bvm` as a process: `bvm('rank …', cwd=…, env=…)` gives returncode, stdout and stderr."
+
+    def run(*arguments, **options):
+        command = [sys.executable, "-c", "import sys; from best_vision_models.cli import main; sys.exit(main())"]
+        return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options)
+
+    return run
+
+
+def pytest_report_header():
+    "Say at the start what will not be tested here, and why."
+    if not MIRROR.is_dir(): return "no ../shared/data beside this checkout: full sources come from the network, or their tests are skipped"

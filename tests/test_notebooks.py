@@ -1,0 +1,72 @@
+"Every notebook runs top to bottom in a clean kernel, and a chapter's stored tables are what that run gives."
+import os
+
+import nbformat
+import pytest
+from conftest import OFFLINE, ROOT
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
+READERS = [path for path in NOTEBOOKS if path.stem == "index" or path.stem >= "10"]
+
+
+def tables(notebook) -> list[str]:
+    "What a reader reads in the outputs: tables and computed sentences, not pictures."
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.get("outputs", [])]
+    return [output["data"][kind] for output in outputs if "data" in output for kind in ("text/html", "text/markdown") if kind in output["data"]]
+
+
+def figures(notebook) -> list[tuple]:
+    "Title and number of marks of each figure."
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.get("outputs", [])]
+    plots = [output["data"]["application/vnd.plotly.v1+json"] for output in outputs if "application/vnd.plotly.v1+json" in output.get("data", {})]
+    return [(plot["layout"]["title"]["text"], [trace["name"] for trace in plot["data"]]) for plot in plots]
+
+
+def run(path, monkeypatch, **environment):
+    for name, value in environment.items(): monkeypatch.setenv(name, value)
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
+    return notebook
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_and_gives_what_is_stored(path, monkeypatch):
+    stored, now = nbformat.read(path, as_version=4), run(path, monkeypatch)
+    if path in READERS:
+        assert tables(now) == tables(stored)
+        assert figures(now) == figures(stored)
+        assert tables(stored) and figures(stored)
+
+
+@pytest.mark.parametrize("path", READERS, ids=lambda path: path.stem)
+def test_same_tables_without_network(path, monkeypatch, tmp_path):
+    "From data/ alone a chapter shows the same."
+    monkeypatch.delenv("BVM_MIRROR", raising=False)
+    now = run(path, monkeypatch, BVM_CACHE=str(tmp_path), **OFFLINE)
+    assert tables(now) == tables(nbformat.read(path, as_version=4))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_stored_form(path):
+    notebook = nbformat.read(path, as_version=4)
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.get("outputs", [])]
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert path.stat().st_size < 2 * 2**20
+    text = path.read_text()
+    assert str(ROOT.parent) + os.sep not in text and os.path.expanduser("~") + os.sep not in text
+    if path in READERS:
+        assert "#| export" not in text
+        plots = [output["data"] for output in outputs if "application/vnd.plotly.v1+json" in output.get("data", {})]
+        assert all("image/png" in data for data in plots)
+
+
+def test_without_chrome_one_warning_and_no_picture(monkeypatch, tmp_path):
+    "No Chrome on the path: the figure is there, the PNG isn't, nothing fails."
+    cells = ["from best_vision_models.charts import set_renderer; set_renderer()", "import plotly.express as px; px.scatter(x=[1], y=[1])"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "no_chrome"))
+    NotebookClient(notebook, timeout=120).execute()
+    warning, figure = notebook.cells[0].outputs, notebook.cells[1].outputs
+    assert [output.name for output in warning] == ["stderr"] and warning[0].text.count("no PNG beside the figures") == 1
+    assert "application/vnd.plotly.v1+json" in figure[0].data and "image/png" not in figure[0].data

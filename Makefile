@@ -12,7 +12,7 @@ help:
 
 # The environment: made once, again when the requirements change.
 .venv/ready: settings.ini constraints.txt setup.py
-	@echo "Making a virtual environment in .venv: several GB, about 4 minutes, only this once ..."
+	@echo "Making a virtual environment in .venv: about 7 GB, some minutes, only this once ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]" 2>.venv/pip.log || (cat .venv/pip.log; exit 1)
 	@touch $@

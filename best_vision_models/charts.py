@@ -103,7 +103,7 @@ def speed_by_parameters(
                         labels=_BENCHMARK_LABELS, height=HEIGHT, template="plotly_white")
     return _finish(figure)
 
-# %% ../nbs/08_charts.ipynb #7e905a6a
+# %% ../nbs/08_charts.ipynb #803575ae
 def set_renderer():
     "Store each figure as interactive Plotly and, where a Chrome is installed, as PNG; call it once per notebook."
     pio.renderers.default = "plotly_mimetype"
@@ -113,10 +113,10 @@ def set_renderer():
     try:
         import kaleido
 
-        kaleido.start_sync_server(silence_warnings=True)  # one browser for all figures of the notebook
         go.Figure().to_image("png")
     except Exception as error:
         warnings.warn(f"no PNG beside the figures: kaleido found no Chrome that works ({type(error).__name__})", stacklevel=2)
         return
+    kaleido.start_sync_server(silence_warnings=True)  # one browser for all figures; without a Chrome it would hang
     pio.renderers["png"].width, pio.renderers["png"].height, pio.renderers["png"].scale = 900, HEIGHT, 1.5
     pio.renderers.default = "plotly_mimetype+png"

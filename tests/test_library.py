@@ -2,6 +2,7 @@
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -21,7 +22,7 @@ def test_library_is_what_the_notebooks_export(tmp_path):
     for part in ("nbs", "best_vision_models", "pyproject.toml"):
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, tmp_path / part)
-    subprocess.run([sys.executable, "-c", "from nbdev.export import nb_export, nbdev_export; nbdev_export()"], cwd=tmp_path, check=True)
+    subprocess.run([Path(sys.executable).parent / "nbdev-export"], cwd=tmp_path, check=True)
     for module in sorted((ROOT / "best_vision_models").glob("*.py")):
         assert module.read_text() == (tmp_path / "best_vision_models" / module.name).read_text(), f"{module.name}: run make prepare"
 

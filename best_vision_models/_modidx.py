@@ -79,6 +79,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                     'best_vision_models/timm_benchmarks.py'),
                                                     'best_vision_models.timm_benchmarks._read_merged': ( 'timm_benchmarks.html#_read_merged',
                                                                                                          'best_vision_models/timm_benchmarks.py'),
+                                                    'best_vision_models.timm_benchmarks._read_timm_file': ( 'timm_benchmarks.html#_read_timm_file',
+                                                                                                            'best_vision_models/timm_benchmarks.py'),
                                                     'best_vision_models.timm_benchmarks._shipped': ( 'timm_benchmarks.html#_shipped',
                                                                                                      'best_vision_models/timm_benchmarks.py'),
                                                     'best_vision_models.timm_benchmarks._speaks_2022': ( 'timm_benchmarks.html#_speaks_2022',

@@ -119,14 +119,25 @@ def weights_of(
     known = read_weights_2022().set_index("model_name").weights
     return model_name.map(known).where(model_name.isin(known.index), model_name.where(model_name.str.contains(".", regex=False)))
 
-# %% ../nbs/07_timm_benchmarks.ipynb #7ce9e05d
+# %% ../nbs/07_timm_benchmarks.ipynb #3ebc80cb
 def read_results(
     source: str | Path, # `timm_2022`, `timm_2026` or a folder of timm's result files
     file: str = "results-imagenet.csv", # or another of timm's results, such as `results-imagenet-real.csv`
 ) -> pd.DataFrame: # timm's columns, one row per model and image size
     "One of timm's accuracy tables, as published; percentages, `param_count` in millions."
-    results = pd.read_csv(_folder(source) / file, thousands=",")
-    return results.rename(columns={"cropt_pct": "crop_pct"})
+    needed = {"model": str, "top1": float, "img_size": float, "param_count": float}
+    return _read_timm_file(_folder(source) / file, needed).rename(columns={"cropt_pct": "crop_pct"})
+
+
+def _read_timm_file(path: Path, needed: dict[str, type]) -> pd.DataFrame:
+    "One of timm's CSV files with the columns that we need of it."
+    try:
+        table = pd.read_csv(path, thousands=",")
+        if missing := [column for column in needed if column not in table]:
+            raise ValueError(f"no column {', '.join(missing)}")
+        return table.astype(needed)
+    except (ValueError, OSError) as error:
+        raise BadInput(f"{path}: not one of timm's result files ({str(error).splitlines()[0]})") from None
 
 
 def _folder(source: str | Path) -> Path:
@@ -230,7 +241,7 @@ def article_models(
     "Only the families that Comparing computer vision models shows, without models whose name ends in `gn`."
     return benchmark[~benchmark.model.str.endswith("gn") & benchmark.family.str.contains(ARTICLE_FAMILIES, na=False)]
 
-# %% ../nbs/07_timm_benchmarks.ipynb #4ee8024c
+# %% ../nbs/07_timm_benchmarks.ipynb #f2c595b8
 def _shipped(source: str | Path, file: str) -> Path:
     "Where the merged table of a benchmark file is shipped, if it is."
     return data_dir() / "summaries" / f"{source}.{file}"
@@ -242,11 +253,8 @@ def merge_benchmark(
     file: str, # one of `list_benchmarks(source)`
 ) -> pd.DataFrame: # as `merge_results` gives it
     "A benchmark file merged with the accuracies beside it, from the full source."
-    benchmark = pd.read_csv(_folder(source) / file, thousands=",")
-    needed = ["model", f"{part}_samples_per_sec", f"{part}_img_size"]
-    if missing := [column for column in needed if column not in benchmark]:
-        raise BadInput(f"{file}: no column {', '.join(missing)}; it isn't one of timm's benchmark files")
-    return merge_results(benchmark, read_results(source), part)
+    needed = {"model": str, f"{part}_samples_per_sec": float, f"{part}_img_size": int, "param_count": float}
+    return merge_results(_read_timm_file(_folder(source) / file, needed), read_results(source), part)
 
 
 def _read_merged(part, source, choice) -> pd.DataFrame:

@@ -1,8 +1,11 @@
 "The command line as processes: what a user types, sees, and gets as exit status."
+import functools
+import http.server
 import io
 import json
 import subprocess
 import sys
+import threading
 
 import pandas as pd
 import pytest
@@ -58,6 +61,20 @@ def test_rank_flags(bvm, tmp_path, flags, expected):
     (tmp_path / "runs.csv").write_text(RUNS)
     done = bvm("rank", tmp_path / "runs.csv", "--dataset", "pets", *flags, "--format", "json")
     assert [row["model_name"] for row in json.loads(done.stdout)] == expected
+
+
+def test_rank_reads_an_address(bvm, tmp_path):
+    "A real server on this machine; what it doesn't have is a failure of the world."
+    (tmp_path / "runs.csv").write_text(RUNS)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        done = bvm("rank", f"{address}/runs.csv", "--dataset", "planet", "--format", "csv")
+        missing = bvm("rank", f"{address}/other.csv")
+        server.shutdown()
+    assert table(done.stdout).model_name.tolist() == ["resnet18"]
+    assert "can't be fetched" in one_line(missing, 1)
 
 
 def test_rank_mirror_file(bvm, sources):
@@ -129,6 +146,32 @@ def test_all_runs_failed(bvm, tmp_path):
     (tmp_path / "failed.csv").write_text("dataset,model_name,error_rate,fit_time\npets,a,,\n")
     done = bvm("rank", tmp_path / "failed.csv", "--format", "csv")
     assert (done.returncode, done.stdout.strip()) == (0, COLUMNS) and "no model is left" in done.stderr
+
+
+RESULTS = "model,top1,top1_err,top5,top5_err,param_count,img_size,cropt_pct,interpolation\nlevit_128,78.486,21.514,94.01,5.99,9.21,224,0.9,bicubic\n"
+BENCHMARK = "model,infer_samples_per_sec,infer_step_time,infer_batch_size,infer_img_size,param_count\nlevit_128,14657.83,69.849,1024,224,9.21\n"
+
+
+def test_folder_of_an_older_timm(bvm, tmp_path):
+    "The oldest files spell crop_pct in another way."
+    (tmp_path / "results-imagenet.csv").write_text(RESULTS)
+    (tmp_path / "benchmark-infer-amp-nhwc-pt110-cu113-rtx3090.csv").write_text(BENCHMARK)
+    done = bvm("imagenet", "--source", tmp_path, "--format", "csv")
+    assert table(done.stdout).loc[0, ["model", "crop_pct", "top1"]].tolist() == ["levit_128", 0.9, 78.486], done
+    one_line(bvm("imagenet", "--source", tmp_path, "--part", "train"), 2)
+
+
+@pytest.mark.parametrize("file,content", [
+    ("results-imagenet.csv", ""), ("results-imagenet.csv", "<html>404</html>"), ("results-imagenet.csv", "a,b\n1,2\n"),
+    ("benchmark-infer-amp-nhwc-pt110-cu113-rtx3090.csv", ""), ("benchmark-infer-amp-nhwc-pt110-cu113-rtx3090.csv", "a,b\n1,2\n"),
+    ("benchmark-infer-amp-nhwc-pt110-cu113-rtx3090.csv", BENCHMARK.replace("14657.83", "fast")),
+    ("results-imagenet.csv", RESULTS.replace("78.486", "good")),
+])
+def test_spoilt_timm_files(bvm, tmp_path, file, content):
+    (tmp_path / "results-imagenet.csv").write_text(RESULTS)
+    (tmp_path / "benchmark-infer-amp-nhwc-pt110-cu113-rtx3090.csv").write_text(BENCHMARK)
+    (tmp_path / file).write_text(content)
+    assert file in one_line(bvm("imagenet", "--source", tmp_path), 2)
 
 
 def test_no_network(bvm, offline):

@@ -45,6 +45,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                         'best_vision_models/fine_tune.py'),
                                               'best_vision_models.fine_tune._Parser.error': ( 'fine_tune.html#_parser.error',
                                                                                               'best_vision_models/fine_tune.py'),
+                                              'best_vision_models.fine_tune._first_words': ( 'fine_tune.html#_first_words',
+                                                                                             'best_vision_models/fine_tune.py'),
                                               'best_vision_models.fine_tune._free_gpu': ( 'fine_tune.html#_free_gpu',
                                                                                           'best_vision_models/fine_tune.py'),
                                               'best_vision_models.fine_tune._in_words': ( 'fine_tune.html#_in_words',

@@ -99,7 +99,7 @@ def run_key(config: FineTuneConfig) -> str: # 12 hexadecimal digits
     settings = config.model_dump(exclude={"weights_dir", "wandb_project", "wandb_entity", "wandb_mode"})
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
-# %% ../nbs/02_fine_tune.ipynb #9ddff7e5
+# %% ../nbs/02_fine_tune.ipynb #3ab4aa80
 @dataclass(frozen=True)
 class TimmModel:
     "What `vision_learner` needs to know of a timm model."
@@ -128,27 +128,33 @@ def find_model(
         known = {*timm.list_models(), *timm.list_pretrained(), *_weights_of_2022()}
         near = difflib.get_close_matches(model_name, sorted(known), n=3, cutoff=0)
         raise BadInput(f"timm {timm.__version__} has no model {model_name!r}: did you mean {', '.join(near)}?")
-    with torch.device("meta"): cfg = timm.create_model(name, num_classes=0).pretrained_cfg
     arguments = {}
-    if cfg["fixed_input_size"] and cfg["input_size"][-1] != img_size: arguments["img_size"] = img_size
-    try:
-        with torch.device("meta"), torch.no_grad():
-            model, images = timm.create_model(name, num_classes=0, **arguments).eval(), torch.empty(1, 3, img_size, img_size)
-            features, n_features = model.forward_features(images), model(images).shape[-1]
-    except Exception as error:
-        raise BadInput(f"{model_name} can't take images of {img_size} px: use {cfg['input_size'][-1]}, which it was made for "
-                       f"({str(error).splitlines()[0][:90]})") from None
-    pools = getattr(features, "ndim", 0) == 4 and features.shape[1] == model.num_features
-    if not pools:
-        if n_features != model.num_features:
-            raise BadInput(f"fastai has no head for {model_name}: it gives {n_features} features, "
-                           f"not the {model.num_features} that it announces: use another model")
-        arguments["pretrained_cfg_overlay"] = {"pool_size": None}
+    with torch.device("meta"), torch.no_grad():
+        model, images = timm.create_model(name, num_classes=0), torch.empty(1, 3, img_size, img_size)
+        cfg = model.pretrained_cfg
+        if cfg["fixed_input_size"] and cfg["input_size"][-1] != img_size: arguments["img_size"] = img_size
+        try:
+            if arguments: model = timm.create_model(name, num_classes=0, **arguments)
+            features = model.eval().forward_features(images)
+            pools = getattr(features, "ndim", 0) == 4 and features.shape[1] == model.num_features
+            n_features = model.num_features if pools else model(images).shape[-1]
+        except Exception as error:
+            raise BadInput(f"{model_name} can't take images of {img_size} px: use {cfg['input_size'][-1]}, which it was made for "
+                           f"({_first_words(error)})") from None
+    if n_features != model.num_features:
+        raise BadInput(f"fastai has no head for {model_name}: it gives {n_features} features, "
+                       f"not the {model.num_features} that it announces: use another model")
+    if not pools: arguments["pretrained_cfg_overlay"] = {"pool_size": None}
     weights = f"{cfg['architecture']}.{cfg['tag']}"
     if timm.is_model_pretrained(weights): return TimmModel(weights, True, pools, arguments)
     return TimmModel(cfg["architecture"], False, pools, arguments)
 
-# %% ../nbs/02_fine_tune.ipynb #32985401
+
+def _first_words(error: Exception) -> str:
+    "What an error of another library says, in one short line."
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+# %% ../nbs/02_fine_tune.ipynb #60ad812a
 def _weights_file(weights: str, weights_dir: str) -> Path:
     "The checkpoint in `weights_dir`; raises `BadInput` if it isn't there."
     for suffix in (".safetensors", ".pth"):
@@ -172,7 +178,7 @@ def _loading(config: FineTuneConfig, model: TimmModel):
                 f"(HF_HOME) from a machine that has them; or put {model.weights}.safetensors into a folder and give weights_dir"
             ) from None
         raise BadInput(f"the weights {model.weights} don't load at {config.img_size} px: use the size they were trained at, "
-                       f"or another file ({str(error).strip().splitlines()[0][:120]})") from None
+                       f"or another file ({_first_words(error)})") from None
 
 # %% ../nbs/02_fine_tune.ipynb #ca8bd6ef
 class RunFailed(Exception):

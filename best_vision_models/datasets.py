@@ -157,7 +157,7 @@ def _by_csv(csv: Path, folder: str = "", suff: str = "", **kwargs) -> DataLoader
         table, path=csv.parent, folder=folder, suff=suff, label_delim=" " if column == "tags" else None, **kwargs
     )
 
-# %% ../nbs/01_datasets.ipynb #e8faa800
+# %% ../nbs/01_datasets.ipynb #f3ad3b84
 def get_dls(
     dataset: str, # one of `DATASETS`, upstream's PETS or PLANETS, or the path of your own folder or CSV
     batch_size: int = 32, # images in a batch
@@ -170,7 +170,7 @@ def get_dls(
     dataset = UPSTREAM_NAMES.get(dataset, dataset)
     if resize_method not in ("crop", "squish", "pad"):
         raise BadInput(f"resize_method {resize_method!r} is unknown: use crop, squish or pad")
-    kwargs = dict(valid_pct=0.2, seed=seed, bs=batch_size, item_tfms=Resize(img_size, method=resize_method))
+    kwargs = {"valid_pct": 0.2, "seed": seed, "bs": batch_size, "item_tfms": Resize(img_size, method=resize_method)}
     path = images_path(dataset) if dataset in DATASETS else Path(dataset)
     if dataset in ("pets", "digits"):
         dls = _by_file_name(path, _images_in(path / "images"), r"(^[a-zA-Z]+_*[a-zA-Z]+)", **kwargs)

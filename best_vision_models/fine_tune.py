@@ -6,7 +6,7 @@
 __all__ = ['FineTuneConfig', 'read_config', 'run_key', 'TimmModel', 'find_model', 'RunFailed', 'StopAtNaN', 'fine_tune',
            'write_run', 'main']
 
-# %% ../nbs/02_fine_tune.ipynb #540107aa
+# %% ../nbs/02_fine_tune.ipynb #01dbe2fb
 import argparse
 import contextlib
 import difflib
@@ -19,7 +19,7 @@ import platform
 import sys
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -269,7 +269,7 @@ def _wandb_run(config: FineTuneConfig, weights: str | None):
         raise SourceUnavailable(f"W&B can't be reached ({type(error).__name__}): connect, or use wandb_mode offline") from None
     with run: yield run, [WandbCallback(log=None, log_preds=False)]
 
-# %% ../nbs/02_fine_tune.ipynb #33ccf897
+# %% ../nbs/02_fine_tune.ipynb #a2a75453
 def fine_tune(
     config: FineTuneConfig, # from `read_config`
 ) -> dict: # one row of the runs table (DESIGN.md section 5), library versions, and `reason` where the run failed
@@ -290,7 +290,7 @@ def fine_tune(
                                      "epochs", "seed", "repeat"}),
         "error_rate": None, "valid_loss": None, "train_loss": None, "fit_time": None, "GPU_mem": None,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu", "host": platform.node(),
-        "started_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         **{f"{library.__name__}_version": library.__version__ for library in (torch, fastai, timm)},
     }
     try:

@@ -86,6 +86,13 @@ def check_row(row):
     runs.RUNS_SCHEMA.validate(table.astype({c: float for c in numbers}))
 
 
+def run(*flags, **env):
+    "The script in a process of its own."
+    return subprocess.run([sys.executable, "-m", "best_vision_models.fine_tune", *map(str, flags)], cwd=REPO, text=True,
+                          capture_output=True, env=os.environ | {k: str(v) for k, v in env.items()}, timeout=300,
+                          stdin=subprocess.DEVNULL)
+
+
 # --- the article's four lines
 
 def article_pets(path, size, method, seed):
@@ -355,27 +362,22 @@ def offline_records(folder):
     return config, summary, history
 
 
-def test_offline_run_can_be_read_back(quick, tmp_path, monkeypatch, capfd):
+def test_offline_run_can_be_read_back(quick, tmp_path):
     key = "0123456789abcdef" * 2 + "01234567"
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    monkeypatch.setenv("WANDB_API_KEY", key)
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    row = fine_tune(read_config(**quick(wandb_mode="offline", model_name="regnetx_002")))
+    flags = [f"--{k}={v}" for k, v in quick(wandb_mode="offline", model_name="regnetx_002").items()]
+    done = run(*flags, WANDB_DIR=tmp_path, WANDB_API_KEY=key)
+    assert done.returncode == 0, done.stderr
+    row = json.loads(done.stdout)
     config, summary, history = offline_records(tmp_path)
     assert config["learning_rate"] == 0.02 and config["model_name"] == "regnetx_002" and config["repeat"] == 1
     assert summary["error_rate"] == pytest.approx(row["error_rate"]) and summary["fit_time"] == pytest.approx(row["fit_time"])
     assert summary["model_family"] == "regnetx" and "GPU_mem" in summary
     assert history > 0
-    assert key not in "".join(capfd.readouterr())
+    assert key not in done.stdout + done.stderr
     for f in tmp_path.rglob("*"): assert not f.is_file() or key.encode() not in f.read_bytes(), f
 
 
 # --- real processes
-
-def run(*flags, module_name="best_vision_models.fine_tune", **env):
-    return subprocess.run([sys.executable, "-m", module_name, *map(str, flags)], cwd=REPO, text=True, capture_output=True,
-                          env=os.environ | {k: str(v) for k, v in env.items()}, stdin=subprocess.DEVNULL, timeout=300)
-
 
 def test_as_a_wandb_agent_calls_it(quick, tmp_path):
     settings = quick(num_experiments=2)

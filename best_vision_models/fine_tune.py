@@ -99,7 +99,7 @@ def run_key(config: FineTuneConfig) -> str: # 12 hexadecimal digits
     settings = config.model_dump(exclude={"weights_dir", "wandb_project", "wandb_entity", "wandb_mode"})
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
-# %% ../nbs/02_fine_tune.ipynb #3ab4aa80
+# %% ../nbs/02_fine_tune.ipynb #5f33b283
 @dataclass(frozen=True)
 class TimmModel:
     "What `vision_learner` needs to know of a timm model."
@@ -123,7 +123,8 @@ def find_model(
     img_size: int = 224, # pixels, both ways
 ) -> TimmModel:
     "The exact weights that a name means, and how to build it; raises `BadInput` for a name or size that timm can't build."
-    name = model_name if timm.is_model_pretrained(model_name) and "." in model_name else _weights_of_2022().get(model_name, model_name)
+    exact = "." in model_name and timm.is_model_pretrained(model_name)
+    name = model_name if exact else _weights_of_2022().get(model_name, model_name)
     if not (timm.is_model_pretrained(name) or "." not in name and timm.is_model(name)):
         known = {*timm.list_models(), *timm.list_pretrained(), *_weights_of_2022()}
         near = difflib.get_close_matches(model_name, sorted(known), n=3, cutoff=0)

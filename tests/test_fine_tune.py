@@ -59,13 +59,15 @@ def real_images(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def few(tmp_path_factory):
+def few(tmp_path_factory, shared_cache):
     "Three class folders of twelve digits each: a run takes about a second."
     folder = tmp_path_factory.mktemp("few")
-    os.environ["BVM_CACHE"] = str(folder.parent / "cache_of_few")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BVM_CACHE", str(shared_cache))
+        digits = images_path("digits") / "images"
     for name in ("zero", "one", "two"):
         (folder / name).mkdir()
-        for f in sorted((images_path("digits") / "images").glob(f"{name}_*"))[:12]: shutil.copy(f, folder / name)
+        for f in sorted(digits.glob(f"{name}_*"))[:12]: shutil.copy(f, folder / name)
     return str(folder)
 
 

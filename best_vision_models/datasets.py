@@ -5,19 +5,22 @@
 # %% auto #0
 __all__ = ['DIGIT_NAMES', 'UPSTREAM_NAMES', 'DATASETS', 'images_path', 'check_images', 'get_dls']
 
-# %% ../nbs/01_datasets.ipynb #0495d10c
+# %% ../nbs/01_datasets.ipynb #cc3f49f2
 import difflib
 import hashlib
 import os
 import re
 import shutil
 import tempfile
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+warnings.filterwarnings("ignore", message=".*torch.jit.script.*deprecated") # torchvision's; it would stand above every error
 from fastai.data.core import DataLoaders
 from fastai.data.external import URLs, untar_data
 from fastai.data.transforms import get_image_files, parent_label

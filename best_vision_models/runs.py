@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['TEXT_COLUMNS', 'NUMBER_COLUMNS', 'RUNS_COLUMNS', 'NEEDED_COLUMNS', 'RUNS_SCHEMA', 'read_runs']
 
-# %% ../nbs/05_runs.ipynb #67d2db88
+# %% ../nbs/05_runs.ipynb #2a834448
 import urllib.error
+import warnings
 from pathlib import Path
 
 import pandas as pd
 import pandera.pandas as pa
 
-from .sources import BadInput, SourceUnavailable, data_dir, fetch, log, read_sources, read_table
+from .sources import BadInput, SourceUnavailable, comment_lines, fetch, log, read_sources
 
 # %% ../nbs/05_runs.ipynb #44bf1393
 TEXT_COLUMNS = ["sweep", "run_id", "state", "dataset", "model_name", "weights", "pool", "resize_method", "device", "host",
@@ -34,16 +35,21 @@ RUNS_SCHEMA = pa.DataFrameSchema({
     "GPU_mem": pa.Column(float, _not_negative, nullable=True),
 })
 
-# %% ../nbs/05_runs.ipynb #ca493e7f
+# %% ../nbs/05_runs.ipynb #67cf3fe9
 def _read_file(path: str) -> pd.DataFrame:
     "The raw table in a CSV or Parquet file or behind an address."
     try:
         if path.endswith(".parquet"): return pd.read_parquet(path)
-        table = pd.read_csv(path, comment="#", low_memory=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would shift the columns
+            top = comment_lines(path) if Path(path).is_file() else 0
+            table = pd.read_csv(path, skiprows=top, index_col=False, low_memory=False)
     except pd.errors.EmptyDataError:
         raise BadInput(f"{path}: the file is empty; give a CSV with the columns {', '.join(NEEDED_COLUMNS)}") from None
     except urllib.error.URLError as error:
         raise SourceUnavailable(f"{path}: can't be fetched ({error.reason}): connect, or save it and give the file") from None
+    except pd.errors.ParserWarning:
+        raise BadInput(f"{path}: a row has more fields than the header: mend the commas") from None
     except (pd.errors.ParserError, UnicodeDecodeError, ValueError, OSError) as error:
         raise BadInput(f"{path}: not a CSV or Parquet table ({str(error).splitlines()[0]})") from None
     if table.columns[0].lstrip().startswith("<"):
@@ -56,9 +62,19 @@ def _line(index: int) -> str:
     return f"row {index + 1} after the header"
 
 
+def _to_names(table: pd.DataFrame, path: str) -> pd.DataFrame:
+    "`table` with its data sets and models as text without spaces around; anything else is refused by name and row."
+    for column in ("dataset", "model_name"):
+        wrong = table.index[table[column].notna() & ~table[column].map(lambda value: isinstance(value, str))]
+        if len(wrong): raise BadInput(f"{path}: {column} in {_line(wrong[0])}: {table[column][wrong[0]]} is not a name")
+        table = table.assign(**{column: table[column].astype("str").str.strip()})
+    return table
+
+
 def _to_numbers(table: pd.DataFrame, path: str) -> pd.DataFrame:
     "`table` with its number columns as floats; text in one of them is refused by name and row."
     for column in table.columns.intersection(NUMBER_COLUMNS):
+        if table[column].dtype.kind in "bmM": raise BadInput(f"{path}: {column} holds {table[column].dtype}: numbers are needed")
         numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
         wrong = table.index[numbers.isna() & table[column].notna()]
         if len(wrong):
@@ -76,13 +92,13 @@ def _check(table: pd.DataFrame, path: str) -> pd.DataFrame:
         what = "is missing" if pd.isna(wrong.failure_case) else f"{wrong.failure_case} {error.check.error}"
         raise BadInput(f"{path}: {error.schema.name} in {_line(int(wrong['index']))}: {what}") from None
 
-# %% ../nbs/05_runs.ipynb #44680fb3
+# %% ../nbs/05_runs.ipynb #c6a109d2
 def _tidy(table: pd.DataFrame, path: str) -> pd.DataFrame:
     "`table` with all of `RUNS_COLUMNS`, states filled in, repeated rows once."
     missing = [column for column in NEEDED_COLUMNS if column not in table]
     if missing: raise BadInput(f"{path}: no column {', '.join(missing)}; it has {', '.join(map(repr, table.columns[:12]))}")
     if table.empty: raise BadInput(f"{path}: no rows below the header")
-    table = _to_numbers(table, path)
+    table = _to_numbers(_to_names(table, path), path)
     table = table.reindex(columns=RUNS_COLUMNS + [c for c in table.columns if c not in RUNS_COLUMNS])
     finished = table.error_rate.notna().map({True: "finished", False: "failed"})
     table = _check(table.assign(state=table.state.astype(object).where(table.state.notna(), finished)), path)

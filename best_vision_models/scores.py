@@ -24,7 +24,7 @@ def family(
     first_word = model_name.str.extract(r"^([a-z]+?(?:v2)?)(?:\d|_|$|\.)", expand=False)
     return first_word.replace("swinv2", "swin")
 
-# %% ../nbs/06_scores.ipynb #41135d1f
+# %% ../nbs/06_scores.ipynb #73ca9a44
 SUMMARY_COLUMNS = ["dataset", "family", "model_name", "GPU_mem", "error_rate", "fit_time", "n_runs",
                    "error_rate_mean", "error_rate_std", "fit_time_mean", "fit_time_std"]
 
@@ -33,8 +33,8 @@ def summarise(
     runs: pd.DataFrame, # one row a run: `dataset`, `model_name`, `error_rate`, `fit_time`, `GPU_mem`
 ) -> pd.DataFrame: # `SUMMARY_COLUMNS`, one row per dataset and model, sorted by dataset, family and name
     "Best `error_rate`, `fit_time` (s) and `GPU_mem` (GiB) of each model over its runs, with mean, std and number of runs; Howard & Capelle 2022."
-    ran = runs[runs.error_rate.notna()]
-    if len(ran) < len(runs): log.warning(f"{len(runs) - len(ran)} of {len(runs)} runs left out: they have no error_rate")
+    ran = runs[runs.error_rate.notna() & (runs.get("state", "finished") == "finished")]
+    if len(ran) < len(runs): log.warning(f"{len(runs) - len(ran)} of {len(runs)} runs left out: not finished, or without an error_rate")
     measures = ["GPU_mem", "error_rate", "fit_time"]
     groups = ran.astype(dict.fromkeys(measures, float)).groupby(["dataset", "model_name"], sort=False)[measures]
     best, mean, std = groups.min(), groups.mean().add_suffix("_mean"), groups.std().add_suffix("_std")
@@ -53,7 +53,7 @@ def score(
     "`error_rate * (fit_time + fit_time_offset)`; Howard & Capelle 2022."
     return summary.error_rate * (summary.fit_time + fit_time_offset)
 
-# %% ../nbs/06_scores.ipynb #e3d6b852
+# %% ../nbs/06_scores.ipynb #2ce1e7b1
 RANKED_COLUMNS = ["dataset", "family", "model_name", "GPU_mem", "error_rate", "fit_time", "score"]
 RANK_BY = ["score", "error_rate", "fit_time", "GPU_mem"]
 
@@ -72,6 +72,10 @@ def rank(
     if dataset is not None and dataset not in datasets:
         raise BadInput(f"no runs on {dataset!r}; this table has {', '.join(datasets) or 'none'}")
     if by not in RANK_BY: raise BadInput(f"can't rank by {by!r}; use one of {', '.join(RANK_BY)}")
+    for name, limit in (("max_gpu_mem", max_gpu_mem), ("max_fit_time", max_fit_time), ("fit_time_offset", fit_time_offset)):
+        if limit is not None and not 0 <= limit < np.inf: raise BadInput(f"{name} is {limit}; give a number from 0 up")
+    if max_gpu_mem is not None and summary.GPU_mem.isna().all() and len(summary):
+        raise BadInput("this table has no GPU_mem, so max_gpu_mem can't choose: leave it out")
     if top is not None and top < 1: raise BadInput(f"top is {top}; give a number of models, 1 or more")
     ranked = summary.assign(score=score(summary, fit_time_offset))
     if dataset is not None: ranked = ranked[ranked.dataset == dataset]
@@ -84,7 +88,7 @@ def rank(
     rest = [column for column in ranked if column not in RANKED_COLUMNS]
     return ranked[RANKED_COLUMNS + rest].reset_index(drop=True)
 
-# %% ../nbs/06_scores.ipynb #24ac88c1
+# %% ../nbs/06_scores.ipynb #fbabb888
 def pareto_front(
     summary: pd.DataFrame, # with `dataset`, `error_rate` and `fit_time`
 ) -> pd.DataFrame: # the rows that stay, fastest first within each dataset
@@ -92,7 +96,8 @@ def pareto_front(
     by_time = summary.dropna(subset=["error_rate", "fit_time"]).sort_values(["dataset", "fit_time", "error_rate"])
     best_so_far = by_time.groupby("dataset").error_rate.cummin()
     best_before = best_so_far.groupby(by_time.dataset).shift(fill_value=np.inf)
-    return by_time[by_time.error_rate < best_before].reset_index(drop=True)
+    front = by_time[by_time.error_rate < best_before]
+    return by_time.merge(front[["dataset", "fit_time", "error_rate"]])  # with those that are equal in both
 
 # %% ../nbs/06_scores.ipynb #11206d0e
 def restore_published(
@@ -116,7 +121,7 @@ def matches_published(
     measures = ["GPU_mem", "error_rate", "fit_time"]
     return bool(np.allclose(both[measures].astype(float), both[[f"{m}_printed" for m in measures]], rtol=0, atol=1e-6))
 
-# %% ../nbs/06_scores.ipynb #0cca2ca0
+# %% ../nbs/06_scores.ipynb #b1aeb6f4
 def read_summary(
     source: str | Path, # whatever `read_runs` takes
 ) -> pd.DataFrame: # as `summarise` gives it
@@ -126,4 +131,5 @@ def read_summary(
         return summarise(read_runs(source))
     except SourceUnavailable:
         if not shipped.exists(): raise
+        log.warning(f"{source}: the runs can't be reached, so this is the summary in data/summaries")
         return read_table(shipped)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BY_HAND', 'ARTICLE_FAMILIES', 'checkpoints_2022', 'make_weights_2022', 'read_weights_2022', 'weights_of',
            'read_results', 'list_benchmarks', 'choose_benchmark', 'merge_results', 'benchmark_family', 'article_models',
-           'merge_benchmark', 'read_benchmark', 'unmatched']
+           'merge_benchmark', 'read_benchmark', 'unmatched', 'comparable']
 
 # %% ../nbs/07_timm_benchmarks.ipynb #d5b9bc02
 import json
@@ -35,10 +35,10 @@ def checkpoints_2022() -> dict[str, str]: # model name → file name of its chec
     urls = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     return {name: PurePosixPath(url).name for name, url in urls.items()}
 
-# %% ../nbs/07_timm_benchmarks.ipynb #b19750d7
+# %% ../nbs/07_timm_benchmarks.ipynb #be2d233e
 # pattern of the 2022 name → today's tag (or `architecture.tag`; "" where timm has the checkpoint no more), reason
 BY_HAND = {
-    r"regnet[xy]_\d+": ("pycls_in1k", "0.6.5 loads it from timm's regnet release, converted from Facebook's pycls; the tv2 weights came later"),
+    r"regnetx_\d+|regnety_(002|004|006|008|016|120|320)": ("pycls_in1k", "0.6.5 loads it from timm's regnet release, converted from Facebook's pycls; the tv2 weights came later"),
     r"resnet18": ("tv_in1k", "0.6.5 loads torchvision's resnet18-5c106cde.pth"),
     r"vit_base_patch16_224_miil": ("in21k_ft_in1k", "0.6.5 loads ..._1k_miil_84_4.pth, the one fine-tuned on ImageNet-1k"),
     r"densenet121": ("ra_in1k", "the recipe is in the file's name, densenet121_ra"),
@@ -69,7 +69,7 @@ BY_HAND = {
     r"gluon_xception65": ("", "left timm"),
 }
 
-# %% ../nbs/07_timm_benchmarks.ipynb #35ff8240
+# %% ../nbs/07_timm_benchmarks.ipynb #021669f1
 def _by_hand(name: str) -> tuple[str, str] | None:
     "Today's `architecture.tag` and the reason, for a name that `BY_HAND` knows."
     tag, reason = next((entry for pattern, entry in BY_HAND.items() if re.fullmatch(pattern, name)), (None, None))
@@ -91,13 +91,13 @@ def make_weights_2022(
 
     def resolve(name):
         if name in tagged: return name, "same_name", "today's tag"
-        if by_hand := _by_hand(name):
-            assert by_hand[0] in tagged or not by_hand[0], by_hand
-            return by_hand[0] or None, "by_hand", by_hand[1]
         renamed = _deprecated_models.get(name) or name
         tags = [tag for tag in tagged if tag.split(".")[0] == renamed.split(".")[0]]
         same_file = [tag for tag in tags if then.get(name) and then[name] in files[tag]]
         if len(same_file) == 1: return same_file[0], "file", then[name]
+        if by_hand := _by_hand(name):
+            assert by_hand[0] in tagged or not by_hand[0], by_hand
+            return by_hand[0] or None, "by_hand", by_hand[1]
         if renamed in tagged: return renamed, "deprecation", "timm's map of retired names"
         if then.get(name) == "": return None, "none", "timm 0.6.5 has no weights for it"
         if len(tags) == 1: return tags[0], "only_tag", f"the only weights of {renamed}" + (f"; 0.6.5: {then[name]}" if name in then else "")
@@ -119,7 +119,7 @@ def weights_of(
     known = read_weights_2022().set_index("model_name").weights
     return model_name.map(known).where(model_name.isin(known.index), model_name.where(model_name.str.contains(".", regex=False)))
 
-# %% ../nbs/07_timm_benchmarks.ipynb #3ebc80cb
+# %% ../nbs/07_timm_benchmarks.ipynb #1d88d577
 def read_results(
     source: str | Path, # `timm_2022`, `timm_2026` or a folder of timm's result files
     file: str = "results-imagenet.csv", # or another of timm's results, such as `results-imagenet-real.csv`
@@ -132,10 +132,14 @@ def read_results(
 def _read_timm_file(path: Path, needed: dict[str, type]) -> pd.DataFrame:
     "One of timm's CSV files with the columns that we need of it."
     try:
-        table = pd.read_csv(path, thousands=",")
+        table = pd.read_csv(path, thousands=",", index_col=False)
+        if table.empty: raise ValueError("no rows below the header")
         if missing := [column for column in needed if column not in table]:
             raise ValueError(f"no column {', '.join(missing)}")
-        return table.astype(needed)
+        table = table.astype(needed)
+        if (table[[column for column in needed if column.endswith("samples_per_sec")]] <= 0).any(axis=None):
+            raise ValueError("a speed that isn't above 0")
+        return table
     except (ValueError, OSError) as error:
         raise BadInput(f"{path}: not one of timm's result files ({str(error).splitlines()[0]})") from None
 
@@ -149,7 +153,7 @@ def _folder(source: str | Path) -> Path:
         raise BadInput(f"{source}: no results-imagenet.csv there; give the results folder of a copy of timm")
     return Path(source)
 
-# %% ../nbs/07_timm_benchmarks.ipynb #8419dc46
+# %% ../nbs/07_timm_benchmarks.ipynb #616d91bd
 _BENCHMARK_NAME = re.compile(
     r"benchmark-(?P<part>infer|train)-(?P<precision>[^-]+)-(?P<layout>nchw|nhwc)-(?P<torch>pt\d+)"
     r"-(?:(?P<cuda>cu\d+)-)?(?P<device>.+?)(?P<compiled>-dynamo)?\.csv"
@@ -179,8 +183,8 @@ def choose_benchmark(
     fits = files[files.part == part]
     for column, value in choice.items(): fits = fits[fits[column] == value]
     if fits.empty:
-        wanted = " ".join(f"{column}={value}" for column, value in choice.items())
-        raise BadInput(f"{source}: no benchmark-{part} file {wanted}; it has {', '.join(files.file) or 'none'}")
+        wanted = "".join(f" {column}={value}" for column, value in choice.items())
+        raise BadInput(f"{source}: no benchmark-{part} file{wanted}; it has {', '.join(files.file) or 'none'}")
     order = pd.DataFrame({
         "gpu": fits.cuda != "", "torch": fits.torch.str[2:].astype(int), "cuda": pd.to_numeric(fits.cuda.str[2:]).fillna(0),
         "plain": ~fits.compiled, "mixed": fits.precision == "amp"})
@@ -295,3 +299,20 @@ def unmatched(
     known = read_weights_2022().set_index("model_name")
     reason = left.model.map(known.evidence).where(left.model.map(known.weights).isna(), "its weights have no ImageNet-1k result")
     return pd.DataFrame({"model": left.model, "reason": reason.fillna("no ImageNet-1k result at this image size")}).reset_index(drop=True)
+
+# %% ../nbs/07_timm_benchmarks.ipynb #70017e64
+def comparable(
+    benchmark: pd.DataFrame, # as `read_benchmark` gives it
+    part: str, # `infer` or `train`
+    newer: pd.DataFrame, # accuracies of the same checkpoints at other sizes, such as `read_benchmark("infer", "timm_2026")`
+) -> pd.DataFrame: # rows whose speed and accuracy are of the same network at the same image size
+    "`benchmark` with accuracies at the benchmark's own image size; rows where none is known, or whose parameters differ by a fifth, are dropped."
+    accuracy = ["img_size", "top1", "top1_err", "top5", "top5_err", "crop_pct", "interpolation"]
+    size = f"{part}_img_size"
+    differs = benchmark[size] != benchmark.img_size
+    found = benchmark.loc[differs, ["weights", size]].merge(
+        newer.drop_duplicates(["weights", "img_size"]), left_on=["weights", size], right_on=["weights", "img_size"], how="left")
+    mended = benchmark.astype({"img_size": float})
+    for column in accuracy: mended.loc[differs, column] = found[column].to_numpy()
+    ratio = mended.param_count_x / mended.param_count_y
+    return mended[mended.top1.notna() & ratio.between(1 / 1.2, 1.2)]

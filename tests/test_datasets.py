@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from conftest import MIRROR
 from fastai.data.transforms import get_image_files
 from fastai.vision.augment import Resize
 from fastai.vision.data import ImageDataLoaders
@@ -12,7 +13,6 @@ from fastai.vision.data import ImageDataLoaders
 from best_vision_models.datasets import DIGIT_NAMES, get_dls, images_path
 from best_vision_models.sources import BadInput, SourceUnavailable
 
-MIRROR = Path(os.environ.get("BVM_MIRROR") or Path(__file__).parents[1] / "../shared/data") / "images"
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def cache(shared_cache, monkeypatch):
 def real_images(tmp_path, monkeypatch):
     "A folder as `BVM_IMAGES` wants it, with the mirror's samples."
     if not MIRROR.is_dir(): pytest.skip(f"no mirror with images at {MIRROR}")
-    for name in ("pets", "planet"): (tmp_path / name).symlink_to((MIRROR / f"{name}_sample").resolve())
+    for name in ("pets", "planet"): (tmp_path / name).symlink_to((MIRROR / "images" / f"{name}_sample").resolve())
     monkeypatch.setenv("BVM_IMAGES", str(tmp_path))
     return tmp_path
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import MIRROR
 import timm
 import torch
 from fastai.callback.core import Callback
@@ -34,7 +35,6 @@ from best_vision_models.fine_tune import find_model, fine_tune, main, read_confi
 from best_vision_models.sources import BadInput, SourceUnavailable, data_dir, read_table
 
 REPO = Path(__file__).parents[1]
-MIRROR = Path(os.environ.get("BVM_MIRROR") or REPO / "../shared/data")
 PUBLISHED = MIRROR / "runs" / "fastai_timm.csv"
 TAGS_OF_2022 = data_dir() / "summaries" / "weights_2022.csv"
 

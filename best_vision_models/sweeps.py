@@ -271,7 +271,7 @@ def leaves(parameters: dict[str, Parameter], path=()): # yields a path of names 
         if parameter.parameters: yield from leaves(parameter.parameters, (*path, name))
         else: yield (*path, name), parameter
 
-# %% ../nbs/03_sweeps.ipynb #ad284540
+# %% ../nbs/03_sweeps.ipynb #414f9607
 def read_sweep(
     source: str | Path | dict, # a YAML file, or what it says
 ) -> SweepSpec:
@@ -303,6 +303,10 @@ def _what(error: dict) -> str:
         inside = Parameter if "parameters" in path[:-1] else {"metric": Metric, "early_terminate": EarlyTerminate}.get(path[0], SweepSpec)
         near = difflib.get_close_matches(str(path[-1]), inside.model_fields, 1)
         return f"{key} is not a key that sweeps have here: " + (f"did you mean {near[0]}?" if near else "remove it")
+    if kind == "literal_error":
+        known = re.findall(r"'(.+?)'", error["ctx"]["expected"])
+        near = difflib.get_close_matches(str(error["input"]), known, 1)
+        return f"{key} is {str(error['input'])[:40]!r}: " + (f"did you mean {near[0]}?" if near else f"use one of {', '.join(filter(None, known))}")
     if kind == "missing": return f"{key} is missing: add it"
     message = error["msg"].removeprefix("Value error, ")
     return f"{key}: {message[0].lower()}{message[1:]}" if key else message
@@ -640,7 +644,7 @@ def fine_tune_run(
     finally: defaults.callbacks = defaults.callbacks[:-1]
     return {**row, "fit_time": None, "stopped_epoch": Report.epochs} if Report.stopped else row
 
-# %% ../nbs/03_sweeps.ipynb #bb36e78c
+# %% ../nbs/03_sweeps.ipynb #b505403c
 class Worker:
     "Does runs, one after another, in a process of its own."
     def __init__(self, run, rungs=None): self.run, self.rungs = run, rungs
@@ -696,9 +700,9 @@ class _Agents:
             if job: yield job, row
 
     def _failed_start(self, error):
-        self.failed_starts += 1
-        if self.failed_starts > 20:
-            raise RuntimeError(f"workers don't start: {str(error).strip().splitlines()[-1]}")
+        self.failed_starts += 1 # a worker may be killed while it starts, too; but not for ever
+        if getattr(error, "actor_init_failed", False) or self.failed_starts > 20:
+            raise BadInput(f"workers don't start ({str(error).strip().splitlines()[-1]}): what they run must be installed where they run")
 
     def dismiss(self):
         for worker in [*self.starting.values(), *self.idle, *(w for w, _ in self.busy.values())]: self.ray.kill(worker)
@@ -783,7 +787,7 @@ def _duration(seconds: float) -> str:
     "Seconds in words that fit their size."
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
-# %% ../nbs/03_sweeps.ipynb #7594ca25
+# %% ../nbs/03_sweeps.ipynb #dce1ca74
 RETRIES = 2
 
 
@@ -820,7 +824,7 @@ def run_sweep(
             if not presses: crew.hire(min(room, len(crew.busy) + jobs.left()))
             if not crew.busy and (presses or not jobs.left()): break
             progress.show(jobs.left(), len(crew.busy))
-            for (key, config), row in crew.wait(timeout=1):
+            for (key, config), row in crew.wait(timeout=0.2):
                 if row is None:
                     deaths[key] += 1
                     if rungs: rungs.forget.remote(key)

@@ -522,27 +522,27 @@ def sweep_status(out: str | Path, count: int | None = None) -> dict: # total and
     if total: left = max(0, total - states["finished"] - states["failed"])
     return {"total": total, **{state: states[state] for state in ("finished", "failed", "crashed")}, "left": left}
 
-# %% ../nbs/03_sweeps.ipynb #3f2cd37e
+# %% ../nbs/03_sweeps.ipynb #86f03434
 class _Listed:
     "The runs of a grid or random sweep that remain."
     def __init__(self, spec, rows, count, retry_failed): self.waiting = deque(missing_runs(spec, rows, retry_failed, count).items())
     def left(self) -> int: return len(self.waiting)
     def next(self): return self.waiting.popleft()
-    def again(self, job): self.waiting.appendleft(job)
+    def again(self, job): self.waiting.append(job)
     def tell(self, key, row): pass
 
 
 class _Bayes:
     "Runs as Optuna suggests them."
     def __init__(self, spec, rows, count, retry_failed):
-        from optuna.logging import WARNING, set_verbosity
+        import optuna
         from ray.tune.search.optuna import OptunaSearch
 
-        set_verbosity(WARNING)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.metric, self.retries, self.parameters = spec.metric, deque(), list(leaves(spec.parameters))
         space = {_dotted(path): domain for path, p in self.parameters if (domain := _domain(p))}
         if not space: raise BadInput("bayes has nothing to search: give a parameter values, or min and max")
-        self.search = OptunaSearch(space, metric=spec.metric.name, mode=spec.metric.goal[:3], seed=0)
+        self.search = OptunaSearch(OptunaSearch.convert_search_space(space), metric=spec.metric.name, mode=spec.metric.goal[:3], seed=0)
         self.taken = set()
         for row in rows:
             if row.get("state") not in _done_states(retry_failed): continue

@@ -1,8 +1,9 @@
 """A program that runs a sweep with a tiny run function, for tests that kill it.
 
-python tests/sweep_driver.py SWEEP.yaml OUT AGENTS RUN, where RUN names a function below. What runs do is written to
+python tests/sweep_driver.py SWEEP.yaml OUT AGENTS RUN [ADDRESS], where AGENTS may be 0 for as many as there is room for, and RUN names a function below. What runs do is written to
 OUT/log.txt, one line each, so that a test can see every start and every end, also of runs that were killed.
 """
+import json
 import os
 import sys
 import time
@@ -24,7 +25,8 @@ def node() -> str:
 
 def sleepy(config):
     "Sleeps; says so if it is asked for a run that has a result already."
-    if (Path(config["log"]).parent / f"{config_key(config)}.json").exists(): note(config, "AGAIN")
+    result = Path(config["log"]).parent / f"{config_key(config)}.json"
+    if result.exists() and json.loads(result.read_text())["state"] == "finished": note(config, "AGAIN")
     note(config, "start")
     time.sleep(config["seconds"] * (0.6 + config["i"] % 9 / 10))
     note(config, "end")
@@ -41,7 +43,7 @@ def deadly(config):
 
 
 if __name__ == "__main__":
-    sweep, out, agents, run = sys.argv[1:]
-    try: print(run_sweep(sweep, out, agents=int(agents), run=globals()[run]))
+    sweep, out, agents, run, *address = sys.argv[1:]
+    try: print(run_sweep(sweep, out, agents=int(agents) or None, run=globals()[run], address=(address or [None])[0]))
     except BadInput as error: sys.exit(f"bad input: {error}")
     except KeyboardInterrupt: sys.exit(130)

@@ -68,7 +68,7 @@ def working(out) -> list[int]: # workers that have started a run and not ended i
 def test_killed_workers_and_drivers_lose_nothing(tmp_path):
     "200 runs, 4 workers; workers are killed 20 times or more and the driver 3 times; each run finishes exactly once."
     out, rng = tmp_path / "out", random.Random(1)
-    sweep = sweep_file(tmp_path, 200, seconds=0.5)
+    sweep = sweep_file(tmp_path, 200, seconds=0.3)
     configs = sweep_configs(read_sweep(sweep))
     worker_kills = driver_kills = 0
     driver = drive(sweep, out, 4, "sleepy")
@@ -99,43 +99,38 @@ def test_killed_workers_and_drivers_lose_nothing(tmp_path):
 
 
 CLUSTER = """
-import sys, threading, time
+import subprocess, sys, time
 from pathlib import Path
 from ray.cluster_utils import Cluster
-import sweep_driver
-from best_vision_models.sweeps import run_sweep
 
-sweep, out = sys.argv[1:]
+command, out = sys.argv[1:-1], Path(sys.argv[-1])
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
 doomed = cluster.add_node(num_cpus=1)
 cluster.add_node(num_cpus=1)
 cluster.wait_for_nodes()
-
-def change_machines():
-    done = lambda: len(list(Path(out).glob("*.json")))
-    while done() < 20: time.sleep(0.1)
-    cluster.remove_node(doomed, allow_graceful=False)
-    print("killed", doomed.node_id, flush=True)
-    while done() < 30: time.sleep(0.1)
-    print("joined", cluster.add_node(num_cpus=1).node_id, flush=True)
-
-threading.Thread(target=change_machines, daemon=True).start()
-print(run_sweep(sweep, out, address=cluster.address, run=sweep_driver.sleepy), flush=True)
+sweep = subprocess.Popen([*command, cluster.address])
+while len({line.split()[3] for line in (out / "log.txt").read_text().splitlines()} if (out / "log.txt").exists() else ()) < 3: time.sleep(0.1)
+while len(list(out.glob("*.json"))) < 25: time.sleep(0.1)
+cluster.remove_node(doomed, allow_graceful=False)
+print("killed", doomed.node_id, flush=True)
+print("joined", cluster.add_node(num_cpus=1).node_id, flush=True)
+print("exit", sweep.wait(), flush=True)
 cluster.shutdown()
 """
 
 
 def test_cluster_of_three_loses_one_and_gains_one(tmp_path):
-    out, sweep = tmp_path / "out", sweep_file(tmp_path, 70, seconds=0.8)
-    done = subprocess.run([sys.executable, "-c", CLUSTER, str(sweep), str(out)], env=ENV, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-2000:]
-    events = dict(line.split()[:2] for line in done.stdout.splitlines() if line.startswith(("killed", "joined")))
+    out, sweep = tmp_path / "out", sweep_file(tmp_path, 80, seconds=0.8)
+    command = [sys.executable, HERE / "sweep_driver.py", sweep, out, "0", "sleepy"]
+    done = subprocess.run([sys.executable, "-c", CLUSTER, *map(str, command), str(out)], env=ENV, capture_output=True, text=True, timeout=240)
+    events = dict(line.split()[:2] for line in done.stdout.splitlines() if line.startswith(("killed", "joined", "exit")))
+    assert events.get("exit") == "0", done.stderr[-2000:]
     rows = read_results(out)
-    assert Counter(row["state"] for row in rows) == {"finished": 70}
+    assert Counter(row["state"] for row in rows) == {"finished": 80}
     by_node = Counter(row["node"] for row in rows)
     assert len(by_node) == 4 and by_node[events["killed"]] and by_node[events["joined"]], (by_node, events)
     assert not [line for line in log_lines(out) if line[0] == "AGAIN"]
-    print("\nruns by node:", dict(by_node))
+    print("\nruns by node:", sorted(by_node.values()), "of which killed:", by_node[events["killed"]], "joined:", by_node[events["joined"]])
 
 
 def test_failed_crashed_and_tried_again(tmp_path, ray_here):

@@ -459,16 +459,16 @@ def read_results(out: str | Path) -> list[dict]: # one dictionary a run, as `wri
             raise BadInput(f"{path}: not a run's JSON: remove it, and the same command does that run again") from None
     return rows
 
-# %% ../nbs/03_sweeps.ipynb #f13f1290
+# %% ../nbs/03_sweeps.ipynb #2d9c3546
 def missing_runs(
     spec: SweepSpec,
     runs: pd.DataFrame | list[dict], # rows of a runs table
     retry_failed: bool = False, # count failed runs as missing?
     count: int | None = None, # how many the sweep has, for random
 ) -> dict[str, dict]: # settings by key
-    "The runs of a grid or random sweep that no row of `runs` has finished."
+    "The runs of a grid or random sweep that no row of `runs` has finished or is doing."
     rows = runs.to_dict("records") if isinstance(runs, pd.DataFrame) else runs
-    done = {_key_of(spec, row) for row in rows if row.get("state", "finished") in _done_states(retry_failed)}
+    done = {_key_of(spec, row) for row in rows if row.get("state", "finished") in _done_states(retry_failed) | {"running"}}
     return {key: config for key, config in sweep_configs(spec, count).items() if key not in done}
 
 
@@ -754,13 +754,13 @@ def _ctrl_c(): # yields a list, empty until Ctrl-C
     try: yield presses
     finally: signal.signal(signal.SIGINT, before)
 
-# %% ../nbs/03_sweeps.ipynb #22258957
+# %% ../nbs/03_sweeps.ipynb #ebe72e5c
 class _Progress:
     "Runs done, failed, left, and time to go."
     def __init__(self, status: Counter, left: int):
         self.status, self.first, self.began, self.last, self.handle, self.width = status, left, time.time(), -math.inf, None, 0
-        shell = sys.modules.get("IPython") and sys.modules["IPython"].get_ipython()
-        if shell and hasattr(shell, "kernel"): self.handle = shell.display_pub and _display("")
+        shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+        if hasattr(shell, "kernel"): self.handle = _display("")
         self.live = self.handle or sys.stderr.isatty()
 
     def line(self, left: int, busy: int) -> str:

@@ -1,6 +1,6 @@
 """A program that runs a sweep with a tiny run function, for tests that kill it.
 
-python tests/sweep_driver.py SWEEP.yaml OUT AGENTS RUN [ADDRESS], where AGENTS may be 0 for as many as there is room for, and RUN names a function below. What runs do is written to
+python tests/sweep_driver.py SWEEP.yaml OUT AGENTS RUN [ADDRESS], where AGENTS may be 0 for as many as there is room for, and RUN names a function below, or is fine_tune for real training. What runs do is written to
 OUT/log.txt, one line each, so that a test can see every start and every end, also of runs that were killed.
 """
 import json
@@ -44,6 +44,6 @@ def deadly(config):
 
 if __name__ == "__main__":
     sweep, out, agents, run, *address = sys.argv[1:]
-    try: print(run_sweep(sweep, out, agents=int(agents) or None, run=globals()[run], address=(address or [None])[0]))
+    try: print(run_sweep(sweep, out, agents=int(agents) or None, run=globals()[run] if run != "fine_tune" else None, address=(address or [None])[0]))
     except BadInput as error: sys.exit(f"bad input: {error}")
     except KeyboardInterrupt: sys.exit(130)

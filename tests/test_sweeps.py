@@ -228,6 +228,46 @@ def test_hyperband_stops_runs_that_are_behind(tmp_path, ray_here):
     assert stopped[1] is None and stopped[9] is not None, stopped
 
 
+def test_hyperband_stops_real_training(tmp_path, ray_here):
+    "Without a word of it in `fine_tune`: of two learning rates the hopeless one is stopped after its second epoch."
+    pytest.importorskip("best_vision_models.fine_tune")
+    settings = {"dataset": "digit_pairs", "model_name": "resnet10t", "pretrained": False, "img_size": 32, "epochs": 3, "resize_method": "squish"}
+    spec = {"method": "grid", "metric": {"name": "error_rate"}, "early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 2},
+            "parameters": {**{k: {"value": v} for k, v in settings.items()}, "learning_rate": {"values": [0.008, 1e-7]}}}
+    assert run_sweep(spec, tmp_path / "out", agents=1)["finished"] == 2
+    good, bad = sorted(read_results(tmp_path / "out"), key=lambda row: -row["learning_rate"])
+    assert good["fit_time"] > 0 and "stopped_epoch" not in good
+    assert bad["stopped_epoch"] == 2 and bad["fit_time"] is None and bad["error_rate"] > good["error_rate"]
+
+
+def test_six_real_runs_on_planet_resumed_and_ranked(tmp_path, monkeypatch):
+    "The mirror's 1,000 Planet images at 32 px; the driver is killed when two runs are done, the same command goes on, `bvm rank` ranks."
+    images = Path(os.environ.get("BVM_MIRROR") or HERE.parent / "../shared/data") / "images" / "planet_sample"
+    if not images.is_dir(): pytest.skip("the mirror with the Planet sample is not here")
+    pytest.importorskip("best_vision_models.fine_tune")
+    (tmp_path / "planet").symlink_to(images.resolve())
+    for name, folder in {"BVM_IMAGES": tmp_path, "BVM_CACHE": tmp_path / "cache"}.items(): monkeypatch.setitem(ENV, name, str(folder))
+    small = {"pretrained": False, "img_size": 32, "epochs": 1, "resize_method": "squish", "dataset": "planet"}
+    lists = {"model_name": ["resnet10t", "mobilenetv3_small_050"], "learning_rate": [0.002, 0.008, 0.02]}
+    sweep, out = tmp_path / "sweep.yaml", tmp_path / "out"
+    sweep.write_text(yaml.safe_dump({"method": "grid", "parameters": {**{k: {"value": v} for k, v in small.items()}, **{k: {"values": v} for k, v in lists.items()}}}))
+    driver = drive(sweep, out, 2, "fine_tune")
+    while len(list(out.glob("*.json"))) < 2: assert driver.poll() is None, driver.stdout.read(); time.sleep(0.1)
+    driver.kill()
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.json")}
+    assert len(before) < 6
+    driver = drive(sweep, out, 2, "fine_tune")
+    assert driver.wait(timeout=300) == 0, driver.stdout.read()
+    rows = read_results(out)
+    assert Counter(row["state"] for row in rows) == {"finished": 6} and all(0 < row["error_rate"] < 0.5 for row in rows), rows
+    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in before.items())
+    pytest.importorskip("best_vision_models.cli")
+    rank = [sys.executable, "-c", "import sys; from best_vision_models.cli import main; sys.exit(main())", "rank", str(out), "--format", "json"]
+    ranked = subprocess.run(rank, env=ENV, capture_output=True, text=True)
+    assert ranked.returncode == 0, ranked.stderr
+    assert {row["model_name"] for row in json.loads(ranked.stdout)} == set(lists["model_name"])
+
+
 BAD = {
     "a list": "- 1", "empty": "", "HTML": "<!DOCTYPE html><html><p>a: b</p></html>", "binary": "\x00\x01",
     "no method": "parameters: {a: {value: 1}}", "no parameters": "method: grid", "empty parameters": "method: grid\nparameters: {}",

@@ -3,7 +3,7 @@
 It is not W&B. It keeps everything in memory, knows one user and no permissions, and covers these calls only, as wandb 0.31
 makes them:
 
-- GraphQL `Viewer`, `ServerFeaturesQuery`: who am I, what can the server do (nothing special);
+- GraphQL `Viewer`, `GetDefaultEntity`, `ServerFeaturesQuery`: who am I, what can the server do (nothing special);
 - GraphQL `UpsertSweep`, `GetSweep`, `SweepWithRuns`: create a sweep, read it;
 - GraphQL `CreateAgent`, `Heartbeat`: an agent joins; it is told to start a run, or to leave when the grid is done. Only grids
   of `value` and `values` are handed out. A run goes to one agent and is never handed out again, also if it crashed: that
@@ -54,6 +54,8 @@ class WandbServer(ThreadingHTTPServer):
 
     def Viewer(self, **_):
         return {"viewer": {"id": "1", "entity": ENTITY, "username": ENTITY, "flags": "{}", "teams": {"edges": []}}}
+
+    def GetDefaultEntity(self, **_): return self.Viewer()
 
     def ServerFeaturesQuery(self, **_): return {"serverInfo": {"features": []}}
 

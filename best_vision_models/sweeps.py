@@ -271,7 +271,7 @@ def leaves(parameters: dict[str, Parameter], path=()): # yields a path of names 
         if parameter.parameters: yield from leaves(parameter.parameters, (*path, name))
         else: yield (*path, name), parameter
 
-# %% ../nbs/03_sweeps.ipynb #414f9607
+# %% ../nbs/03_sweeps.ipynb #8e67b281
 def read_sweep(
     source: str | Path | dict, # a YAML file, or what it says
 ) -> SweepSpec:
@@ -307,6 +307,7 @@ def _what(error: dict) -> str:
         known = re.findall(r"'(.+?)'", error["ctx"]["expected"])
         near = difflib.get_close_matches(str(error["input"]), known, 1)
         return f"{key} is {str(error['input'])[:40]!r}: " + (f"did you mean {near[0]}?" if near else f"use one of {', '.join(filter(None, known))}")
+    if kind == "too_short": return f"{key} is empty: name at least one"
     if kind == "missing": return f"{key} is missing: add it"
     message = error["msg"].removeprefix("Value error, ")
     return f"{key}: {message[0].lower()}{message[1:]}" if key else message
@@ -754,14 +755,13 @@ def _ctrl_c(): # yields a list, empty until Ctrl-C
     try: yield presses
     finally: signal.signal(signal.SIGINT, before)
 
-# %% ../nbs/03_sweeps.ipynb #ebe72e5c
+# %% ../nbs/03_sweeps.ipynb #9983192d
 class _Progress:
     "Runs done, failed, left, and time to go."
     def __init__(self, status: Counter, left: int):
         self.status, self.first, self.began, self.last, self.handle, self.width = status, left, time.time(), -math.inf, None, 0
-        shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-        if hasattr(shell, "kernel"): self.handle = _display("")
-        self.live = self.handle or sys.stderr.isatty()
+        self.notebook = "IPython" in sys.modules and hasattr(sys.modules["IPython"].get_ipython(), "kernel")
+        self.live = self.notebook or sys.stderr.isatty()
 
     def line(self, left: int, busy: int) -> str:
         done, spent = self.first - left - busy, time.time() - self.began
@@ -773,6 +773,7 @@ class _Progress:
         if not end and time.time() - self.last < (0.2 if self.live else 15): return
         self.last, line = time.time(), self.line(left, busy)
         if self.handle: self.handle.update({"text/plain": line}, raw=True)
+        elif self.notebook: self.handle = _display(line)
         elif self.live: print(f"\r{line:{self.width}}", end="\n" if end else "", file=sys.stderr, flush=True)
         else: print(line, file=sys.stderr, flush=True)
         self.width = len(line)
@@ -787,7 +788,7 @@ def _duration(seconds: float) -> str:
     "Seconds in words that fit their size."
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
-# %% ../nbs/03_sweeps.ipynb #dce1ca74
+# %% ../nbs/03_sweeps.ipynb #69fabbc4
 RETRIES = 2
 
 
@@ -809,8 +810,8 @@ def run_sweep(
         folder = stack.enter_context(_sweep_folder(spec, out))
         rows = read_results(folder)
         jobs = (_Bayes if spec.method == "bayes" else _Listed)(spec, rows, count, retry_failed)
-        progress = _Progress(Counter(row["state"] for row in rows if row.get("state") in _done_states(retry_failed)), jobs.left())
         if not jobs.left() or _on_target(spec, rows): return sweep_status(folder, count)
+        progress = _Progress(Counter(row["state"] for row in rows if row.get("state") in _done_states(retry_failed)), jobs.left())
         ray = stack.enter_context(_ray(address, agents))
         presses = stack.enter_context(_ctrl_c())
         resources, _ = _share(ray, agents, gpus_per_run)

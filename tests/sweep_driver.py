@@ -14,7 +14,7 @@ from best_vision_models.sweeps import config_key, run_sweep
 
 
 def note(config, what):
-    line = f"{what} {config_key(config)} {os.getpid()} {node()}\n"
+    line = f"{what} {config_key(config)} {os.getpid()} {node()} {time.time()}\n"
     with open(config["log"], "a") as log: log.write(line)
 
 

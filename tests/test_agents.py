@@ -17,7 +17,7 @@ pytest.importorskip("wandb")
 from wandb_server import ENTITY, WandbServer
 
 from best_vision_models.agents import complete_sweep, create_sweep, find_agents, launch_agents, read_wandb_sweep
-from best_vision_models.sources import BadInput, SourceUnavailable
+from best_vision_models.sources import BadInput
 from best_vision_models.sweeps import missing_runs, read_results, read_sweep
 
 HERE = Path(__file__).parent
@@ -68,8 +68,8 @@ def processes_of(tmp_path) -> list[str]: # whatever still runs on behalf of this
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and process.environ().get("WANDB_DIR", "").startswith(f"{tmp_path}/"):
-                if process.status() != psutil.STATUS_ZOMBIE: found.append(" ".join(process.cmdline())[:100])
+            ours = process.pid != os.getpid() and process.environ().get("WANDB_DIR", "").startswith(f"{tmp_path}/")
+            if ours and process.status() != psutil.STATUS_ZOMBIE: found.append(" ".join(process.cmdline())[:100])
         except (psutil.Error, OSError): pass
     return found
 

@@ -14,7 +14,7 @@ makes them:
 
 A run of which nothing was heard for `crash_after` seconds counts as crashed. `server.fail(seconds, how)` makes every call
 answer status 500, or hang up without a word, for a while. Anything else that is asked for is answered with an error and
-kept in `server.unknown`.
+kept in `server.unknown`: the SDK asks for `OrganizationCoreWeaveOrganizationID` and `/sdk/otel/...`, and goes on without.
 """
 import itertools
 import json

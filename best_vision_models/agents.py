@@ -24,7 +24,7 @@ from best_vision_models.sweeps import (
     SweepSpec, _key_of, _nested, _sweep_folder, fine_tune_run, leaves, read_sweep, run_sweep, write_result,
 )
 
-# %% ../nbs/04_agents.ipynb #1a2e0f84
+# %% ../nbs/04_agents.ipynb #ae1ed3c0
 def _wandb():
     "The `wandb` module, once it is known that somebody is logged in."
     import wandb
@@ -50,10 +50,13 @@ def create_sweep(
     if not project: raise BadInput("which W&B project? give project, or add project: to the sweep file")
     wandb = _wandb()
     content = spec.as_dict()
-    for path, parameter in leaves(spec.parameters): _at(content["parameters"], path)["distribution"] = parameter.distribution
+    for path, parameter in leaves(spec.parameters):
+        _at(content["parameters"], path)["distribution"] = parameter.distribution
     try: sweep = wandb.sweep(content, project=project, entity=entity or None)
-    except Exception as error: raise SourceUnavailable(f"W&B did not take the sweep ({_first_line(error)}): try again later") from None
-    return f"{entity or os.environ.get('WANDB_ENTITY') or wandb.Api().default_entity}/{project}/{sweep}" # set from the server's answer
+    except Exception as error:
+        raise SourceUnavailable(f"W&B did not take the sweep ({_first_line(error)}): try again later") from None
+    entity = entity or os.environ.get("WANDB_ENTITY") or wandb.Api().default_entity # the variable holds the server's answer
+    return f"{entity}/{project}/{sweep}"
 
 
 def _at(parameters: dict, path) -> dict:
@@ -105,10 +108,11 @@ def _keep(argv: list[str]): # the agent's command
     _stop_session(agent.pid)
     sys.exit(agent.wait())
 
-# %% ../nbs/04_agents.ipynb #527383dc
+# %% ../nbs/04_agents.ipynb #7a023fba
 def find_gpus() -> list[str]: # their numbers, as CUDA_VISIBLE_DEVICES has them
     "The GPUs of this machine that this process may use."
-    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None: return [gpu for gpu in visible.split(",") if gpu]
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [gpu for gpu in visible.split(",") if gpu]
     if not shutil.which("nvidia-smi"): return []
     listed = subprocess.run(["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True)
     return listed.stdout.split() if listed.returncode == 0 else []
@@ -124,7 +128,7 @@ def _wanted_gpus(gpus) -> list[str]:
     if not wanted: raise BadInput("no GPU is named: give some numbers, all, or cpu")
     return wanted
 
-# %% ../nbs/04_agents.ipynb #0b318957
+# %% ../nbs/04_agents.ipynb #3f9bd16c
 class Agents:
     "Agents that were started: a table of how they do, and a way to stop them."
     def __init__(self, agents: list[dict], logs: Path): # each with gpu, pid, started, log
@@ -133,7 +137,8 @@ class Agents:
 
     def status(self) -> pd.DataFrame: # one row an agent
         "State, runs done, and the last thing said by each agent."
-        return pd.DataFrame([{**agent, "state": self._state(agent), **_read_log(Path(agent["log"]))} for agent in self.agents]).drop(columns="started")
+        rows = [{**agent, "state": self._state(agent), **_read_log(Path(agent["log"]))} for agent in self.agents]
+        return pd.DataFrame(rows).drop(columns="started")
 
     def watch(self, seconds: float = 2):
         "The table, refreshed in the cell until all agents have ended; interrupting it leaves the agents at work."
@@ -145,7 +150,6 @@ class Agents:
                 time.sleep(seconds)
                 if shown: shown.update(self.status())
         except KeyboardInterrupt: pass
-        return None
 
     def running(self) -> int:
         "How many agents are at work."
@@ -158,7 +162,8 @@ class Agents:
 
     def stop(self, finish_runs: bool = False) -> pd.DataFrame: # the table
         "Stop the agents, and don't return before they have gone. A run under way is cut off, unless `finish_runs`."
-        for keeper in filter(None, map(self._keeper, self.agents)): _signal(keeper, signal.SIGUSR1 if finish_runs else signal.SIGTERM)
+        for keeper in filter(None, map(self._keeper, self.agents)):
+            _signal(keeper, signal.SIGUSR1 if finish_runs else signal.SIGTERM)
         return self.wait()
 
     def __enter__(self): return self
@@ -169,7 +174,8 @@ class Agents:
         for keeper in self.keepers: keeper.poll()
         try:
             process = psutil.Process(agent["pid"])
-            return process if process.create_time() == agent["started"] and process.status() != psutil.STATUS_ZOMBIE else None
+            alive = process.create_time() == agent["started"] and process.status() != psutil.STATUS_ZOMBIE
+            return process if alive else None
         except psutil.NoSuchProcess: return None
 
     def _state(self, agent) -> str:
@@ -180,8 +186,9 @@ class Agents:
 
 def _read_log(log: Path) -> dict: # runs_done and last
     "What an agent's log says."
-    lines = [line.split(" - ")[-1].strip() for line in log.read_text(errors="replace").splitlines() if line.strip()] if log.exists() else []
-    return {"runs_done": sum(line.startswith("Cleaning up finished run") for line in lines), "last": lines[-1][:100] if lines else ""}
+    text = log.read_text(errors="replace") if log.exists() else ""
+    lines = [line.split(" - ")[-1].strip() for line in text.splitlines() if line.strip()] or [""]
+    return {"runs_done": sum(line.startswith("Cleaning up finished run") for line in lines), "last": lines[-1][:100]}
 
 
 def launch_agents(
@@ -192,7 +199,8 @@ def launch_agents(
     detached: bool = False, # do they go on when this kernel ends?
 ) -> Agents:
     "Start a `wandb agent` on each GPU; returns at once."
-    if not re.fullmatch(r"([\w.-]+/){0,2}[\w.-]+", sweep): raise BadInput(f"{sweep!r} is not a sweep's path: it looks like entity/project/id")
+    if not re.fullmatch(r"([\w.-]+/){0,2}[\w.-]+", sweep):
+        raise BadInput(f"{sweep!r} is not a sweep's path: it looks like entity/project/id")
     wanted = _wanted_gpus(gpus)
     _wandb()
     logs = Path(logs).absolute()
@@ -202,15 +210,17 @@ def launch_agents(
     agents, keepers = [], []
     for number, gpu in enumerate(wanted):
         # A run is started as `python`: that must be this one.
-        env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}", "WANDB_DIR": str(logs)}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        env = {**os.environ, "PATH": path, "WANDB_DIR": str(logs)}
         if gpu != "cpu": env["CUDA_VISIBLE_DEVICES"] = gpu
         if detached: env["BVM_DETACHED"] = "1"
         log = logs / f"agent-{number}-{'cpu' if gpu == 'cpu' else f'gpu{gpu}'}.log"
         with open(log, "a") as file:
-            keeper = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL if detached else subprocess.PIPE, stdout=file,
-                                      stderr=subprocess.STDOUT, start_new_session=True)
+            stdin = subprocess.DEVNULL if detached else subprocess.PIPE
+            keeper = subprocess.Popen(command, env=env, stdin=stdin, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
         keepers.append(keeper)
-        agents.append({"gpu": gpu, "pid": keeper.pid, "started": psutil.Process(keeper.pid).create_time(), "log": str(log)})
+        started = psutil.Process(keeper.pid).create_time()
+        agents.append({"gpu": gpu, "pid": keeper.pid, "started": started, "log": str(log)})
     (logs / "agents.json").write_text(json.dumps(agents))
     launched = Agents(agents, logs)
     launched.keepers = keepers # and with them the pipes, which close when this process ends
@@ -220,9 +230,10 @@ def launch_agents(
 def find_agents(logs: str | Path = "agents") -> Agents: # for `status`, `watch` and `stop`
     "Agents that were launched with this folder, by this kernel or another."
     try: return Agents(json.loads((Path(logs) / "agents.json").read_text()), Path(logs))
-    except FileNotFoundError: raise BadInput(f"{logs}: no agents were launched with this folder: give the one that was given as logs") from None
+    except FileNotFoundError:
+        raise BadInput(f"{logs}: no agents were launched with this folder: give the one that was given as logs") from None
 
-# %% ../nbs/04_agents.ipynb #188f3e35
+# %% ../nbs/04_agents.ipynb #a13eac00
 def read_wandb_sweep(
     sweep: str, # `entity/project/id`
 ) -> list[dict]: # rows of the runs table, each with its `config` as W&B has it
@@ -238,16 +249,19 @@ def _fetch_sweep(path: str) -> tuple[dict, list[dict]]:
     try:
         api = wandb.Api()
         sweep = api.sweep(path)
-        return sweep.config, [_row(run, name) for run in api.runs(f"{entity}/{project}", filters={"sweep": name}, per_page=500, lazy=False)]
-    except ValueError: raise BadInput(f"W&B has no sweep {path}: its page shows the path as entity/project/id") from None
-    except Exception as error: raise SourceUnavailable(f"W&B could not be read ({_first_line(error)}): try again later") from None
+        runs = api.runs(f"{entity}/{project}", filters={"sweep": name}, per_page=500, lazy=False)
+        return sweep.config, [_row(run, name) for run in runs]
+    except Exception as error:
+        if "not find sweep" in str(error): raise BadInput(f"W&B has no sweep {path}: its page shows entity/project/id") from None
+        raise SourceUnavailable(f"W&B could not be read ({_first_line(error)}): try again later") from None
 
 
 def _row(run, sweep: str) -> dict:
     "A W&B run as a row of the runs table."
     config = {name: value for name, value in run.config.items() if not name.startswith("_")}
     summary = {name: run.summary.get(name) for name in ("error_rate", "valid_loss", "train_loss", "fit_time", "GPU_mem")}
-    if summary["error_rate"] is None and run.summary.get("accuracy_multi") is not None: summary["error_rate"] = 1 - run.summary["accuracy_multi"]
+    if summary["error_rate"] is None and run.summary.get("accuracy_multi") is not None:
+        summary["error_rate"] = 1 - run.summary["accuracy_multi"]
     if "num_experiments" in config: config.setdefault("repeat", config["num_experiments"]) # upstream's name for it
     state = {"killed": "crashed", "preempted": "crashed", "preempting": "running", "pending": "running"}.get(run.state, run.state)
     return {**config, **summary, "sweep": sweep, "run_id": run.id, "state": state, "started_at": run.created_at, "config": config}
@@ -264,7 +278,8 @@ def complete_sweep(
     "Run what is missing or crashed of a W&B grid, here, and report it to that same sweep."
     content, rows = _fetch_sweep(sweep)
     spec = read_sweep(content)
-    if spec.method != "grid": raise BadInput(f"{sweep} is a {spec.method} sweep, which has no missing runs: launch agents for more")
+    if spec.method != "grid":
+        raise BadInput(f"{sweep} is a {spec.method} sweep, which has no missing runs: launch agents for more")
     if running := [row for row in rows if row["state"] == "running"]:
         raise BadInput(f"{len(running)} runs of {sweep} are under way on W&B: wait for them, or stop their agents "
                        "(W&B takes some minutes to notice that a run has crashed)")
@@ -272,7 +287,8 @@ def complete_sweep(
         for row in rows:
             if row["state"] in ("finished", "failed"):
                 config = _nested((path, row["config"].get(path[0])) for path, _ in leaves(spec.parameters))
-                write_result({**row, "run_id": _key_of(spec, row), "wandb_run_id": row["run_id"], "config": config}, folder)
+                row = {**row, "run_id": _key_of(spec, row), "wandb_run_id": row["run_id"], "config": config}
+                write_result(row, folder)
     return run_sweep(spec, out, agents, address, _InSweep(sweep, run or fine_tune_run), retry_failed=retry_failed)
 
 

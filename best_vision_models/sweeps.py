@@ -87,7 +87,8 @@ def _dotted(path) -> str:
     "`('parameters', 'pool', 'values', 0)` as `parameters.pool.values[0]`."
     return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
 
-# %% ../nbs/03_sweeps.ipynb #14c0c62b
+# %% ../nbs/03_sweeps.ipynb #4c193a1b
+_LISTED = ("constant", "categorical", "categorical_w_probabilities")
 _UNIFORM = ("uniform", "int_uniform", "q_uniform", "log_uniform", "log_uniform_values", "q_log_uniform",
             "q_log_uniform_values", "inv_log_uniform", "inv_log_uniform_values")
 _NORMAL = ("normal", "q_normal", "log_normal", "q_log_normal")
@@ -103,7 +104,7 @@ class Parameter(_Strict):
     value: JsonValue = None
     values: list[JsonValue] = []
     probabilities: list[FiniteFloat] = []
-    distribution: Literal["constant", "categorical", "categorical_w_probabilities", *_UNIFORM, *_NORMAL, *_BETA] = "constant"
+    distribution: Literal[*_LISTED, *_UNIFORM, *_NORMAL, *_BETA] = "constant"
     min: FiniteFloat | None = None
     max: FiniteFloat | None = None
     mu: FiniteFloat = 0
@@ -123,7 +124,8 @@ class Parameter(_Strict):
         if "values" in given and not self.values: raise ValueError("has no values: an empty grid; list at least one")
         if "parameters" in given and not self.parameters: raise ValueError("has no parameters in its group")
         if self.probabilities:
-            if len(self.probabilities) != len(self.values): raise ValueError("needs one probability for each of its values")
+            if len(self.probabilities) != len(self.values):
+                raise ValueError("needs one probability for each of its values")
             if min(self.probabilities) < 0 or not math.isclose(sum(self.probabilities), 1, rel_tol=1e-3):
                 raise ValueError("has probabilities that are negative or don't add up to 1")
         if "distribution" not in given: self._guess_distribution(given)
@@ -145,7 +147,7 @@ class Parameter(_Strict):
     def _check_bounds(self):
         if self.min is None or self.max is None: raise ValueError("needs both min and max")
         if self.min >= self.max:
-            raise ValueError(f"has min {self.min:g} and max {self.max:g}: min must be the smaller (for one value write value:)")
+            raise ValueError(f"has min {self.min:g} and max {self.max:g}: min must be the smaller (write value: for just one)")
         try: low, _, log = self.bounds()
         except OverflowError: low, log = 0, True
         if log and low <= 0:
@@ -210,10 +212,11 @@ class EarlyTerminate(_Strict):
 
     def bands(self) -> list[int]: # epochs, ascending
         "The epochs at which runs are compared."
-        if self.max_iter: return sorted(int(b) for i in range(min(self.s, 50)) if (b := self.max_iter / self.eta ** (i + 1)) >= 1)
+        if self.max_iter:
+            return sorted(int(b) for i in range(min(self.s, 50)) if (b := self.max_iter / self.eta ** (i + 1)) >= 1)
         return [int(self.min_iter * self.eta**i) for i in range(20)]
 
-# %% ../nbs/03_sweeps.ipynb #9d4b90ca
+# %% ../nbs/03_sweeps.ipynb #1f130e85
 MAX_RUNS = 1_000_000
 _MACROS = ("env", "interpreter", "program", "args", "args_no_hyphens", "args_no_boolean_flags", "args_no_equals",
            "args_json", "args_json_file", "args_append_hydra", "args_override_hydra")
@@ -240,18 +243,22 @@ class SweepSpec(_Strict):
     @model_validator(mode="after")
     def _consistent(self):
         for path, parameter in leaves(self.parameters):
-            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", path[-1]): raise ValueError(f"{path[-1]!r} can't name a parameter")
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", path[-1]):
+                raise ValueError(f"{path[-1]!r} can't name a parameter")
             if self.method == "grid" and (not parameter.listed() or parameter.probabilities):
-                raise ValueError(f"grid can't list a {parameter.distribution}: give {_dotted(path)} values, or use method: random")
+                raise ValueError(f"grid can't list a {parameter.distribution}: give {_dotted(path)} values, or take random")
             if self.method == "bayes" and parameter.distribution in (*_NORMAL, *_BETA):
-                raise ValueError(f"bayes can't search a {parameter.distribution}: give {_dotted(path)} min and max, or use method: random")
-        if self.method == "bayes" and not self.metric: raise ValueError("bayes needs a metric: add metric: {name: error_rate}")
-        if self.early_terminate and not self.metric: raise ValueError("early_terminate needs a metric: add metric: {name: error_rate}")
-        if self.method == "grid" and self.size() > MAX_RUNS: raise ValueError(f"{self.size():,} runs: more than {MAX_RUNS:,}, surely a mistake")
+                raise ValueError(f"bayes can't search a {parameter.distribution}: give {_dotted(path)} min and max, or take random")
+        if self.method == "bayes" and not self.metric:
+            raise ValueError("bayes needs a metric: add metric: {name: error_rate}")
+        if self.early_terminate and not self.metric:
+            raise ValueError("early_terminate needs a metric: add metric: {name: error_rate}")
+        if self.method == "grid" and self.size() > MAX_RUNS:
+            raise ValueError(f"{self.size():,} runs: more than {MAX_RUNS:,}, surely a mistake")
         for word in map(str, self.command):
             for macro in re.findall(r"\$\{(.*?)\}", word):
                 if macro not in _MACROS and not macro.startswith("envvar:"):
-                    raise ValueError(f"command has the unknown macro ${{{macro}}}: use one of {', '.join(_MACROS)} or envvar:NAME")
+                    raise ValueError(f"command has the unknown macro ${{{macro}}}: use {', '.join(_MACROS)} or envvar:NAME")
         return self
 
     def size(self) -> int | None: # None where the sweep has no end of its own
@@ -271,7 +278,7 @@ def leaves(parameters: dict[str, Parameter], path=()): # yields a path of names 
         if parameter.parameters: yield from leaves(parameter.parameters, (*path, name))
         else: yield (*path, name), parameter
 
-# %% ../nbs/03_sweeps.ipynb #8e67b281
+# %% ../nbs/03_sweeps.ipynb #d26ff5d9
 def read_sweep(
     source: str | Path | dict, # a YAML file, or what it says
 ) -> SweepSpec:
@@ -279,7 +286,8 @@ def read_sweep(
     if isinstance(source, dict): return _validated(source, {}, "sweep")
     try: text = Path(source).read_text(encoding="utf-8")
     except FileNotFoundError: raise BadInput(f"{source}: no such file: give a sweep's YAML file") from None
-    except (OSError, ValueError) as error: raise BadInput(f"{source}: can't be read as text ({type(error).__name__})") from None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{source}: can't be read as text ({type(error).__name__})") from None
     return _validated(*_read_yaml(text, str(source)), str(source))
 
 
@@ -300,13 +308,15 @@ def _what(error: dict) -> str:
     "A pydantic error in a reader's words."
     path, kind, key = error["loc"], error["type"], _dotted(error["loc"])
     if kind == "extra_forbidden":
-        inside = Parameter if "parameters" in path[:-1] else {"metric": Metric, "early_terminate": EarlyTerminate}.get(path[0], SweepSpec)
+        parts = {"parameters": Parameter, "metric": Metric, "early_terminate": EarlyTerminate}
+        inside = parts.get(path[0], SweepSpec) if len(path) > 1 else SweepSpec
         near = difflib.get_close_matches(str(path[-1]), inside.model_fields, 1)
         return f"{key} is not a key that sweeps have here: " + (f"did you mean {near[0]}?" if near else "remove it")
     if kind == "literal_error":
         known = re.findall(r"'(.+?)'", error["ctx"]["expected"])
         near = difflib.get_close_matches(str(error["input"]), known, 1)
-        return f"{key} is {str(error['input'])[:40]!r}: " + (f"did you mean {near[0]}?" if near else f"use one of {', '.join(filter(None, known))}")
+        use = f"did you mean {near[0]}?" if near else f"use one of {', '.join(filter(None, known))}"
+        return f"{key} is {str(error['input'])[:40]!r}: {use}"
     if kind == "too_short": return f"{key} is empty: name at least one"
     if kind == "missing": return f"{key} is missing: add it"
     message = error["msg"].removeprefix("Value error, ")
@@ -384,22 +394,23 @@ def run_command(
         words += fill[macro[1]] if macro else [word]
     return words
 
-# %% ../nbs/03_sweeps.ipynb #fcd82d8e
+# %% ../nbs/03_sweeps.ipynb #eb1ebc3c
 def show_sweep(spec: SweepSpec, count: int | None = None) -> dict:
     "What would run: method, number of runs, parameters, an example command, and model names that need attention."
     shown = {"method": spec.method, "runs": count or spec.size()}
     if spec.method != "bayes" and shown["runs"]: shown["runs"] = len(sweep_configs(spec, count))
     for path, p in leaves(spec.parameters):
-        shown[_dotted(path)] = list(p.listed()) or f"{p.distribution}" + (" {:g} to {:g}".format(*p.bounds()[:2]) if p.distribution in _UNIFORM else "")
+        bounds = " {:g} to {:g}".format(*p.bounds()[:2]) if p.distribution in _UNIFORM else ""
+        shown[_dotted(path)] = list(p.listed()) or p.distribution + bounds
     models = [m for m in shown.get("model_name", []) if isinstance(m, str)]
     shown["unresolved"] = unresolved_models(models)
     shown["other_weights_today"] = moved_models(models)
-    first = _nested((path, p.draw(random.Random(0)) if p.distribution != "categorical" else p.values[0]) for path, p in leaves(spec.parameters))
+    first = _nested((path, p.values[0] if p.values else p.draw(random.Random(0))) for path, p in leaves(spec.parameters))
     shown["command"] = " ".join(run_command(spec, first))
     return shown
 
 
-def unresolved_models(model_names: list[str]) -> dict[str, list[str]]: # what timm doesn't know, and the nearest names it does
+def unresolved_models(model_names: list[str]) -> dict[str, list[str]]: # such names, and the nearest that timm knows
     "Which of these timm can't build, or has no such weights for."
     if not model_names: return {}
     import timm
@@ -410,7 +421,8 @@ def unresolved_models(model_names: list[str]) -> dict[str, list[str]]: # what ti
 def _weights_2022() -> dict[str, str]:
     "Today's `architecture.tag` of each checkpoint of 2022, by its name then."
     table = data_dir() / "summaries" / "weights_2022.csv"
-    return read_table(table).dropna(subset=["weights"]).set_index("model_name").weights.to_dict() if table.is_file() else {}
+    if not table.is_file(): return {}
+    return read_table(table).dropna(subset=["weights"]).set_index("model_name").weights.to_dict()
 
 
 def moved_models(model_names: list[str]) -> dict[str, str]: # the bare name, and the weights that it meant in 2022
@@ -418,10 +430,11 @@ def moved_models(model_names: list[str]) -> dict[str, str]: # the bare name, and
     if not model_names: return {}
     import timm
     then = _weights_2022()
-    today = {name: f"{name}.{timm.get_pretrained_cfg(name).tag}" for name in model_names if timm.is_model(name) and "." not in name}
-    return {name: then[name] for name in model_names if name in then and "." not in name and today.get(name) != then[name]}
+    bare = [name for name in model_names if "." not in name and name in then]
+    today = {name: f"{name}.{timm.get_pretrained_cfg(name).tag}" for name in bare if timm.is_model(name)}
+    return {name: then[name] for name in bare if today.get(name) != then[name]}
 
-# %% ../nbs/03_sweeps.ipynb #eb6b99e4
+# %% ../nbs/03_sweeps.ipynb #eeefaa8c
 def write_result(
     row: dict, # a run; its `run_id` names the file
     out: str | Path, # the sweep's folder
@@ -436,7 +449,7 @@ def write_result(
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        raise OSError(f"{path}: can't be written ({error.strerror}): make room or give another folder; the same command goes on from here") from None
+        raise OSError(f"{path}: can't be written ({error.strerror}): make room, and the same command goes on from here") from None
     finally:
         part.unlink(missing_ok=True)
     return path
@@ -460,7 +473,7 @@ def read_results(out: str | Path) -> list[dict]: # one dictionary a run, as `wri
             raise BadInput(f"{path}: not a run's JSON: remove it, and the same command does that run again") from None
     return rows
 
-# %% ../nbs/03_sweeps.ipynb #2d9c3546
+# %% ../nbs/03_sweeps.ipynb #3fbbe0d0
 def missing_runs(
     spec: SweepSpec,
     runs: pd.DataFrame | list[dict], # rows of a runs table
@@ -469,7 +482,8 @@ def missing_runs(
 ) -> dict[str, dict]: # settings by key
     "The runs of a grid or random sweep that no row of `runs` has finished or is doing."
     rows = runs.to_dict("records") if isinstance(runs, pd.DataFrame) else runs
-    done = {_key_of(spec, row) for row in rows if row.get("state", "finished") in _done_states(retry_failed) | {"running"}}
+    states = _done_states(retry_failed) | {"running"}
+    done = {_key_of(spec, row) for row in rows if row.get("state", "finished") in states}
     return {key: config for key, config in sweep_configs(spec, count).items() if key not in done}
 
 
@@ -479,8 +493,8 @@ def _done_states(retry_failed: bool) -> set[str]:
 
 def _key_of(spec: SweepSpec, row: dict) -> str:
     "The key of the run that this row reports."
-    config = row.get("config")
-    return config_key(_nested((path, _at(config if isinstance(config, dict) else row, path)) for path, _ in leaves(spec.parameters)))
+    config = row["config"] if isinstance(row.get("config"), dict) else row
+    return config_key(_nested((path, _at(config, path)) for path, _ in leaves(spec.parameters)))
 
 
 def _at(config: dict, path):
@@ -488,16 +502,18 @@ def _at(config: dict, path):
     for name in path: config = config.get(name) if isinstance(config, dict) else None
     return config
 
-# %% ../nbs/03_sweeps.ipynb #a8b837b1
+# %% ../nbs/03_sweeps.ipynb #032a8b24
 @contextmanager
 def _sweep_folder(spec: SweepSpec, out: str | Path):
     "The folder, created, checked to be this sweep's and locked."
     folder = Path(out)
     try: folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error: raise BadInput(f"{out}: can't be made a folder ({error.strerror}): give another with --out") from None
+    except OSError as error:
+        raise BadInput(f"{out}: can't be made a folder ({error.strerror}): give another with --out") from None
     with open(folder / ".lock", "a") as lock:
         try: fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError: raise BadInput(f"{out}: another program is running this sweep now: wait for it, or give another folder") from None
+        except OSError:
+            raise BadInput(f"{out}: another program is running this sweep now: wait for it, or give another folder") from None
         copy = folder / "sweep.yaml"
         if copy.exists() and _asks_for(read_sweep(copy)) != _asks_for(spec):
             raise BadInput(f"{out}: holds the runs of another sweep (its sweep.yaml differs): give another folder with --out")
@@ -514,7 +530,8 @@ def _asks_for(spec: SweepSpec) -> dict:
 
 def sweep_status(out: str | Path, count: int | None = None) -> dict: # total and left are None for a sweep without end
     "How far the sweep in a folder is: how many runs in all, finished, failed, crashed, and left to do."
-    if not (Path(out) / "sweep.yaml").is_file(): raise BadInput(f"{out}: no sweep.yaml in it: give the folder of a sweep")
+    if not (Path(out) / "sweep.yaml").is_file():
+        raise BadInput(f"{out}: no sweep.yaml in it: give the folder of a sweep")
     spec, rows = read_sweep(Path(out) / "sweep.yaml"), read_results(out)
     states = Counter(row.get("state") for row in rows)
     total = left = None
@@ -523,10 +540,12 @@ def sweep_status(out: str | Path, count: int | None = None) -> dict: # total and
     if total: left = max(0, total - states["finished"] - states["failed"])
     return {"total": total, **{state: states[state] for state in ("finished", "failed", "crashed")}, "left": left}
 
-# %% ../nbs/03_sweeps.ipynb #86f03434
+# %% ../nbs/03_sweeps.ipynb #d1d4509b
 class _Listed:
     "The runs of a grid or random sweep that remain."
-    def __init__(self, spec, rows, count, retry_failed): self.waiting = deque(missing_runs(spec, rows, retry_failed, count).items())
+    def __init__(self, spec, rows, count, retry_failed):
+        self.waiting = deque(missing_runs(spec, rows, retry_failed, count).items())
+
     def left(self) -> int: return len(self.waiting)
     def next(self): return self.waiting.popleft()
     def again(self, job): self.waiting.append(job)
@@ -543,8 +562,9 @@ class _Bayes:
         self.metric, self.retries, self.parameters = spec.metric, deque(), list(leaves(spec.parameters))
         space = {_dotted(path): domain for path, p in self.parameters if (domain := _domain(p))}
         if not space: raise BadInput("bayes has nothing to search: give a parameter values, or min and max")
-        self.search = OptunaSearch(OptunaSearch.convert_search_space(space), metric=spec.metric.name, mode=spec.metric.goal[:3], seed=0)
-        self.taken = set()
+        space = OptunaSearch.convert_search_space(space)
+        self.search = OptunaSearch(space, metric=spec.metric.name, mode=spec.metric.goal[:3], seed=0)
+        self.taken, self.names = set(), {}
         for row in rows:
             if row.get("state") not in _done_states(retry_failed): continue
             self.taken.add(config_key(row["config"]))
@@ -565,7 +585,7 @@ class _Bayes:
             key = config_key(config)
             if key not in self.taken:
                 self.taken.add(key)
-                self.names = getattr(self, "names", {}) | {key: name}
+                self.names[key] = name
                 return key, config
             self.search.on_trial_complete(name, error=True)
         self.to_suggest = 0 # every combination has been tried
@@ -573,7 +593,8 @@ class _Bayes:
 
     def tell(self, key, row):
         value = row.get(self.metric.name)
-        self.search.on_trial_complete(self.names.pop(key), value is not None and {self.metric.name: value} or None, error=value is None)
+        result = None if value is None else {self.metric.name: value}
+        self.search.on_trial_complete(self.names.pop(key), result, error=result is None)
 
     def _point(self, config): # values are searched by their number, since Optuna takes no lists
         return {_dotted(path): p.values.index(_at(config, path)) if p.values else _at(config, path)
@@ -645,7 +666,7 @@ def fine_tune_run(
     finally: defaults.callbacks = defaults.callbacks[:-1]
     return {**row, "fit_time": None, "stopped_epoch": Report.epochs} if Report.stopped else row
 
-# %% ../nbs/03_sweeps.ipynb #b505403c
+# %% ../nbs/03_sweeps.ipynb #15098ef7
 class Worker:
     "Does runs, one after another, in a process of its own."
     def __init__(self, run, rungs=None): self.run, self.rungs = run, rungs
@@ -703,12 +724,13 @@ class _Agents:
     def _failed_start(self, error):
         self.failed_starts += 1 # a worker may be killed while it starts, too; but not for ever
         if getattr(error, "actor_init_failed", False) or self.failed_starts > 20:
-            raise BadInput(f"workers don't start ({str(error).strip().splitlines()[-1]}): what they run must be installed where they run")
+            last = str(error).strip().splitlines()[-1]
+            raise BadInput(f"workers don't start ({last}): what they run must be installed where they run")
 
     def dismiss(self):
         for worker in [*self.starting.values(), *self.idle, *(w for w, _ in self.busy.values())]: self.ray.kill(worker)
 
-# %% ../nbs/03_sweeps.ipynb #2ffd42c7
+# %% ../nbs/03_sweeps.ipynb #22c497bf
 @contextmanager
 def _ray(address: str | None, agents: int | None):
     "Ray: the one that runs already, the cluster at `address`, or one of our own on this machine."
@@ -722,12 +744,13 @@ def _ray(address: str | None, agents: int | None):
     local = {} if address else {"num_cpus": max(agents or 1, os.cpu_count()), "object_store_memory": 200 * 2**20}
     try: ray.init(address=address or "local", include_dashboard=None if address else False, log_to_driver=False,
                   logging_level="ERROR", configure_logging=True, **local)
-    except ConnectionError: raise BadInput(f"no Ray cluster at {address}: start one with ray start --head, or leave out the address") from None
+    except ConnectionError:
+        raise BadInput(f"no Ray cluster at {address}: start one with ray start --head, or leave out the address") from None
     try: yield ray
     finally: ray.shutdown()
 
 
-def _share(ray, agents: int | None, gpus_per_run: float | None) -> tuple[dict, int]: # resources of a run, and how many fit
+def _share(ray, agents: int | None, gpus_per_run: float | None) -> tuple[dict, int]: # a run's resources; how many fit
     "What each run may use: a GPU, or a part of one, where there are GPUs; else CPUs."
     there = ray.cluster_resources()
     gpus, cpus = there.get("GPU", 0), int(there.get("CPU", 1))
@@ -755,18 +778,20 @@ def _ctrl_c(): # yields a list, empty until Ctrl-C
     try: yield presses
     finally: signal.signal(signal.SIGINT, before)
 
-# %% ../nbs/03_sweeps.ipynb #9983192d
+# %% ../nbs/03_sweeps.ipynb #ca90a32d
 class _Progress:
     "Runs done, failed, left, and time to go."
     def __init__(self, status: Counter, left: int):
-        self.status, self.first, self.began, self.last, self.handle, self.width = status, left, time.time(), -math.inf, None, 0
+        self.status, self.first, self.began, self.last = status, left, time.time(), -math.inf
+        self.handle, self.width = None, 0
         self.notebook = "IPython" in sys.modules and hasattr(sys.modules["IPython"].get_ipython(), "kernel")
         self.live = self.notebook or sys.stderr.isatty()
 
     def line(self, left: int, busy: int) -> str:
         done, spent = self.first - left - busy, time.time() - self.began
         states = ", ".join(f"{n} {state}" for state, n in self.status.items() if n) or "0 finished"
-        to_go = f"about {_duration(spent / done * (left + busy))} to go" if done > 0 and left + busy else f"{_duration(spent)} so far"
+        to_go = f"{_duration(spent)} so far"
+        if done > 0 and left + busy: to_go = f"about {_duration(spent / done * (left + busy))} to go"
         return f"{states}, {busy} running, {left} left, {to_go}"
 
     def show(self, left: int, busy: int, end: bool = False):
@@ -786,9 +811,10 @@ def _display(line: str):
 
 def _duration(seconds: float) -> str:
     "Seconds in words that fit their size."
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 90: return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
-# %% ../nbs/03_sweeps.ipynb #69fabbc4
+# %% ../nbs/03_sweeps.ipynb #65d9e1c5
 RETRIES = 2
 
 
@@ -811,7 +837,8 @@ def run_sweep(
         rows = read_results(folder)
         jobs = (_Bayes if spec.method == "bayes" else _Listed)(spec, rows, count, retry_failed)
         if not jobs.left() or _on_target(spec, rows): return sweep_status(folder, count)
-        progress = _Progress(Counter(row["state"] for row in rows if row.get("state") in _done_states(retry_failed)), jobs.left())
+        states = Counter(row["state"] for row in rows if row.get("state") in _done_states(retry_failed))
+        progress = _Progress(states, jobs.left())
         ray = stack.enter_context(_ray(address, agents))
         presses = stack.enter_context(_ctrl_c())
         resources, _ = _share(ray, agents, gpus_per_run)
@@ -846,7 +873,8 @@ def _check_runnable(spec: SweepSpec):
     "Refuse a sweep of another program, and parameters that `fine_tune` doesn't have."
     words = [spec.program, *map(str, spec.command)]
     if any(words) and not any(re.search(r"\bfine_tune(\.py)?$|\bfine-tune$", word) for word in words):
-        raise BadInput(f"the sweep's program is {spec.program or ' '.join(words).strip()}, not fine_tune: W&B agents can run it (bvm sweep create)")
+        program = spec.program or " ".join(words).strip()
+        raise BadInput(f"the sweep's program is {program}, not fine_tune: W&B agents can run it (bvm sweep create)")
     from best_vision_models.fine_tune import FineTuneConfig
 
     fields = FineTuneConfig.model_fields.items()
@@ -854,7 +882,8 @@ def _check_runnable(spec: SweepSpec):
     for path, _ in leaves(spec.parameters):
         if path[0] not in known:
             near = difflib.get_close_matches(path[0], known, 1)
-            raise BadInput(f"{_dotted(path)} is not a setting of fine_tune: " + (f"did you mean {near[0]}?" if near else f"use one of {', '.join(sorted(known))}"))
+            use = f"did you mean {near[0]}?" if near else f"use one of {', '.join(sorted(known))}"
+            raise BadInput(f"{_dotted(path)} is not a setting of fine_tune: {use}")
 
 
 def _on_target(spec: SweepSpec, rows: list[dict]) -> bool:

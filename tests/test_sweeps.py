@@ -231,7 +231,7 @@ def test_hyperband_stops_real_training(tmp_path, ray_here):
     "Without a word of it in `fine_tune`: of two learning rates the hopeless one is stopped after its second epoch."
     pytest.importorskip("best_vision_models.fine_tune")
     settings = {"dataset": "digit_pairs", "model_name": "resnet10t", "pretrained": False, "img_size": 32, "epochs": 3, "resize_method": "squish"}
-    spec = {"method": "grid", "metric": {"name": "error_rate"}, "early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 2},
+    spec = {"method": "grid", "metric": {"name": "error_rate"}, "early_terminate": {"type": "hyperband", "min_iter": 1},
             "parameters": {**{k: {"value": v} for k, v in settings.items()}, "learning_rate": {"values": [0.008, 1e-7]}}}
     assert run_sweep(spec, tmp_path / "out", agents=1)["finished"] == 2
     good, bad = sorted(read_results(tmp_path / "out"), key=lambda row: -row["learning_rate"])

@@ -1,0 +1,62 @@
+"""Overhead of the Ray engine: what a run costs beside its own work, from 200 to 2,000 runs that do nothing.
+
+python bench/overhead.py [AGENTS]     peers: the same runs in a plain loop; the same runs, each in a fresh `python` process
+
+A W&B agent starts a fresh process for each run, which is the second peer's cost before it has imported anything.
+"""
+import subprocess
+import sys
+import tempfile
+import time
+
+import ray
+
+from best_vision_models.sweeps import config_key, read_sweep, run_sweep, sweep_configs, write_result
+
+# The article's grid: 86 models x 2 learning rates x 2 poolings x 3 repeats x 2 data sets.
+ARTICLE = {"model": 86, "learning_rate": 2, "pool": 2, "repeat": 3, "dataset": 2}
+
+
+def grid(n_models: int) -> dict:
+    sizes = {**ARTICLE, "model": n_models}
+    return {"method": "grid", "parameters": {name: {"values": list(range(size))} for name, size in sizes.items()}}
+
+
+def nothing(config): return {"error_rate": 0.5}
+
+
+def engine(sweep: dict, agents: int) -> tuple[int, float]: # runs, seconds for all
+    spec = read_sweep(sweep)
+    with tempfile.TemporaryDirectory() as out:
+        began = time.perf_counter()
+        status = run_sweep(spec, out, agents, run=nothing)
+        seconds = time.perf_counter() - began
+    assert status["left"] == 0
+    return status["total"], seconds
+
+
+def plain(sweep: dict) -> float: # seconds a run
+    with tempfile.TemporaryDirectory() as out:
+        began, configs = time.perf_counter(), sweep_configs(read_sweep(sweep))
+        for config in configs.values(): write_result({**nothing(config), "state": "finished", "run_id": config_key(config), "config": config}, out)
+        return (time.perf_counter() - began) / len(configs)
+
+
+def fresh(times: int = 10) -> float: # seconds a run
+    began = time.perf_counter()
+    for _ in range(times): subprocess.run([sys.executable, "-c", "pass"])
+    return (time.perf_counter() - began) / times
+
+
+if __name__ == "__main__":
+    agents = int(sys.argv[1]) if len(sys.argv) > 1 else 2
+    ray.init(address="local", num_cpus=agents, include_dashboard=False, log_to_driver=False)
+    measured = [engine(grid(n_models), agents) for n_models in (9, 42, 86)] # 216, 1,008 and 2,064 runs
+    (n1, t1), (n2, t2), (n3, t3) = measured
+    loop, process = plain(grid(86)), fresh()
+    print(f"\n{'runs':>6} {'overhead a run':>15}   with {agents} agents; starting them is in it, starting Ray is not")
+    for runs, seconds in measured: print(f"{runs:6} {seconds / runs * 1000:12.1f} ms")
+    print(f"\neach further run: {(t2 - t1) / (n2 - n1) * 1000:.1f} ms up to {n2}, {(t3 - t2) / (n3 - n2) * 1000:.1f} ms from there to {n3}")
+    print(f"ratio of the two: {(t3 - t2) / (n3 - n2) / ((t2 - t1) / (n2 - n1)):.2f} (flat: 1)")
+    print(f"Ray / plain loop that writes the same files: {t3 / n3 / loop:.1f}   ({loop * 1000:.2f} ms a run)")
+    print(f"Ray / one empty Python process a run: {t3 / n3 / process:.2f}   ({process * 1000:.0f} ms a run)")

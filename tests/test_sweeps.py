@@ -1,0 +1,371 @@
+"Sweeps with real processes: killed workers, a killed driver, killed machines, Ctrl-C; and bad sweep files of every kind."
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from best_vision_models import sweeps
+from best_vision_models.sources import BadInput
+from best_vision_models.sweeps import read_results, read_sweep, run_sweep, sweep_configs, sweep_status
+
+HERE = Path(__file__).parent
+FILES = sorted((HERE.parent / "sweeps").glob("*.yaml"))
+ENV = {**os.environ, "PYTHONPATH": f"{HERE.parent}:{HERE}", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+@pytest.fixture(scope="module")
+def ray_here():
+    "Ray in this process, started once for the tests that don't kill it: `run_sweep` uses the one that it finds."
+    before = os.environ.get("PYTHONPATH")
+    os.environ.update(PYTHONPATH=ENV["PYTHONPATH"], RAY_USAGE_STATS_ENABLED="0")
+    import ray
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200 * 2**20)
+    yield
+    ray.shutdown()
+    os.environ.update(PYTHONPATH=before or "")
+
+
+def sweep_file(tmp_path, n, seconds=0.0, **more) -> Path:
+    parameters = {"i": {"values": list(range(n))}, "seconds": {"value": seconds}, "log": {"value": str(tmp_path / "out" / "log.txt")}}
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump({"method": "grid", "parameters": parameters, **more}))
+    return path
+
+
+def drive(sweep, out, agents, run, **kwargs) -> subprocess.Popen:
+    command = [sys.executable, HERE / "sweep_driver.py", sweep, out, str(agents), run]
+    return subprocess.Popen([str(c) for c in command], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kwargs)
+
+
+def log_lines(out) -> list[list[str]]: # what, key, pid, node, time, time
+    path = out / "log.txt"
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def working(out) -> list[int]: # workers that have started a run and not ended it
+    running = {}
+    for what, key, pid, *_ in log_lines(out):
+        if what == "start": running[pid] = key
+        elif what == "end": running.pop(pid, None)
+    alive = []
+    for pid in map(int, running):
+        try:
+            if any("ray::" in word for word in psutil.Process(pid).cmdline()): alive.append(pid)
+        except psutil.NoSuchProcess: pass
+    return alive
+
+
+def test_killed_workers_and_drivers_lose_nothing(tmp_path):
+    "200 runs, 4 workers; workers are killed 20 times or more and the driver 3 times; each run finishes exactly once."
+    out, rng = tmp_path / "out", random.Random(1)
+    sweep = sweep_file(tmp_path, 200, seconds=0.3)
+    configs = sweep_configs(read_sweep(sweep))
+    worker_kills = driver_kills = 0
+    driver = drive(sweep, out, 4, "sleepy")
+    while driver.poll() is None or worker_kills < 20 or driver_kills < 3:
+        if driver.poll() is not None: pytest.fail(f"ended after {worker_kills} kills of workers, {driver_kills} of drivers: {driver.stdout.read()}")
+        time.sleep(rng.uniform(0.3, 1.2))
+        if worker_kills < 24 and (pids := working(out)):
+            os.kill(rng.choice(pids), signal.SIGKILL)
+            worker_kills += 1
+        done = len(list(out.glob("*.json")))
+        if driver_kills < 3 and worker_kills >= 6 * (driver_kills + 1) and done < 180:
+            driver.kill()
+            driver.wait()
+            driver_kills += 1
+            driver = drive(sweep, out, 4, "sleepy")
+    driver.wait()
+    while sweep_status(out)["left"]: # a run that three kills hit is left for the next command
+        driver = drive(sweep, out, 4, "sleepy")
+        assert driver.wait(timeout=120) == 0
+    rows = read_results(out) # every file parses
+    assert Counter(row["state"] for row in rows) == {"finished": 200}
+    assert {row["run_id"] for row in rows} == set(configs)
+    assert all(row["config"] == configs[row["run_id"]] for row in rows)
+    assert not [line for line in log_lines(out) if line[0] == "AGAIN"] # no finished run was started again
+    assert not list(out.glob(".*.part"))
+    print(f"\n{worker_kills} workers and {driver_kills} drivers killed; {sum(l[0] == 'start' for l in log_lines(out))} starts for 200 runs")
+    assert worker_kills >= 20 and driver_kills == 3
+
+
+CLUSTER = """
+import subprocess, sys, time
+from pathlib import Path
+from ray.cluster_utils import Cluster
+
+command, out = sys.argv[1:-1], Path(sys.argv[-1])
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+doomed = cluster.add_node(num_cpus=1)
+cluster.add_node(num_cpus=1)
+cluster.wait_for_nodes()
+sweep = subprocess.Popen([*command, cluster.address])
+while len({line.split()[3] for line in (out / "log.txt").read_text().splitlines()} if (out / "log.txt").exists() else ()) < 3: time.sleep(0.1)
+while len(list(out.glob("*.json"))) < 25: time.sleep(0.1)
+cluster.remove_node(doomed, allow_graceful=False)
+print("killed", doomed.node_id, flush=True)
+print("joined", cluster.add_node(num_cpus=1).node_id, flush=True)
+print("exit", sweep.wait(), flush=True)
+cluster.shutdown()
+"""
+
+
+def test_cluster_of_three_loses_one_and_gains_one(tmp_path):
+    out, sweep = tmp_path / "out", sweep_file(tmp_path, 140, seconds=0.8)
+    command = [sys.executable, HERE / "sweep_driver.py", sweep, out, "0", "sleepy"]
+    done = subprocess.run([sys.executable, "-c", CLUSTER, *map(str, command), str(out)], env=ENV, capture_output=True, text=True, timeout=240)
+    events = dict(line.split()[:2] for line in done.stdout.splitlines() if line.startswith(("killed", "joined", "exit")))
+    assert events.get("exit") == "0", done.stderr[-2000:]
+    rows = read_results(out)
+    assert Counter(row["state"] for row in rows) == {"finished": 140}
+    by_node = Counter(row["node"] for row in rows)
+    assert len(by_node) == 4 and by_node[events["killed"]] and by_node[events["joined"]], (by_node, events)
+    assert not [line for line in log_lines(out) if line[0] == "AGAIN"]
+    print("\nruns by node:", sorted(by_node.values()), "of which killed:", by_node[events["killed"]], "joined:", by_node[events["joined"]])
+
+
+def test_failed_crashed_and_tried_again(tmp_path, ray_here):
+    "A dead worker's run again, at most twice; a run that fails by itself not again unless asked; NaN is null in the file."
+    out, sweep = tmp_path / "out", sweep_file(tmp_path, 6)
+    from sweep_driver import deadly
+    run_sweep(sweep, out, agents=2, run=deadly)
+    state = {row["i"]: (row["state"], row.get("reason")) for row in read_results(out)}
+    assert state[1] == ("crashed", "its worker died 3 times")
+    assert state[2] == ("failed", "ValueError: loss is NaN in epoch 1")
+    assert state[3] == ("crashed", "ConnectionError: no route to the data")
+    starts = lambda: Counter(line[1] for line in log_lines(out))
+    key = {row["i"]: row["run_id"] for row in read_results(out)}
+    assert [starts()[key[i]] for i in range(6)] == [1, 3, 1, 1, 1, 1]
+    assert sweep_status(out) == {"total": 6, "finished": 3, "failed": 1, "crashed": 2, "left": 2}
+    run_sweep(sweep, out, agents=2, run=deadly, retry_failed=True)
+    assert [starts()[key[i]] for i in range(6)] == [1, 6, 2, 2, 1, 1] # what crashed and, asked for, what failed; no other
+    assert "NaN" not in (out / f"{key[4]}.json").read_text()
+
+
+def interrupted(tmp_path, presses) -> tuple[subprocess.Popen, float]:
+    out, sweep = tmp_path / "out", sweep_file(tmp_path, 40, seconds=2.0)
+    driver = drive(sweep, out, 2, "sleepy", start_new_session=True)
+    while len(log_lines(out)) < 6: time.sleep(0.05) # as a terminal does it: the whole group gets the signal
+    began = time.time()
+    for _ in range(presses):
+        os.killpg(driver.pid, signal.SIGINT)
+        time.sleep(0.3)
+    driver.wait(timeout=60)
+    return driver, time.time() - began
+
+
+def test_ctrl_c_once_finishes_what_runs(tmp_path):
+    driver, _ = interrupted(tmp_path, 1)
+    what = Counter(line[0] for line in log_lines(tmp_path / "out"))
+    assert what["start"] == what["end"] == len(read_results(tmp_path / "out")) < 40
+    assert driver.returncode == 0 and "finishing the runs under way" in driver.stdout.read()
+
+
+def test_ctrl_c_twice_stops_now(tmp_path):
+    out = tmp_path / "out"
+    driver, _ = interrupted(tmp_path, 2)
+    what = Counter(line[0] for line in log_lines(out))
+    assert driver.returncode == 130 and what["start"] > what["end"]
+    finished = len(read_results(out)) # every file parses
+    assert 0 < finished <= what["end"]
+    assert not list(out.glob(".*.part"))
+    assert sweep_status(out)["left"] == 40 - finished
+
+
+def test_one_program_at_a_time(tmp_path):
+    out, sweep = tmp_path / "out", sweep_file(tmp_path, 4, seconds=2.0)
+    first = drive(sweep, out, 2, "sleepy")
+    while not log_lines(out): time.sleep(0.05)
+    second = drive(sweep, out, 2, "sleepy")
+    assert second.wait(timeout=30) and "another program is running this sweep" in second.stdout.read()
+    assert first.wait(timeout=60) == 0 and sweep_status(out)["left"] == 0
+
+
+def test_full_disk_is_said_and_leaves_nothing_half_written(tmp_path):
+    code = ("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))\n"
+            "from best_vision_models.sweeps import write_result\n"
+            f"try: write_result({{'run_id': 'a', 'x': 'y' * 99}}, {str(tmp_path)!r})\n"
+            "except OSError as error: print(error)")
+    done = subprocess.run([sys.executable, "-c", code], env=ENV, capture_output=True, text=True)
+    assert "a.json: can't be written (File too large): make room" in done.stdout, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def bayes_run(config): return {"error_rate": (config["x"] - 0.3) ** 2}
+
+
+def hyperband_run(config, report):
+    for epoch in range(9):
+        time.sleep(0.05)
+        if report({"error_rate": config["x"] / (1 + epoch)}): return {"error_rate": config["x"], "stopped_epoch": epoch + 1}
+    return {"error_rate": config["x"] / 9, "stopped_epoch": None}
+
+
+def test_bayes_goes_on_from_what_is_there(tmp_path, ray_here):
+    spec = {"method": "bayes", "metric": {"name": "error_rate"}, "parameters": {"x": {"min": 0.0, "max": 1.5}}, "run_cap": 12}
+    out = tmp_path / "out"
+    assert run_sweep(spec, out, agents=2, run=bayes_run)["finished"] == 12
+    assert run_sweep({**spec, "run_cap": 20}, out, agents=2, run=bayes_run)["finished"] == 20
+    assert min(row["error_rate"] for row in read_results(out)) < 0.01
+    target = {**spec, "metric": {"name": "error_rate", "target": 0.2}}
+    assert run_sweep(target, tmp_path / "target", agents=1, run=bayes_run)["finished"] < 12
+
+
+def test_hyperband_stops_runs_that_are_behind(tmp_path, ray_here):
+    spec = {"method": "grid", "metric": {"name": "error_rate"}, "parameters": {"x": {"values": [1, 2, 3, 4, 5, 6, 7, 8, 9]}},
+            "early_terminate": {"type": "hyperband", "min_iter": 2, "eta": 2}}
+    assert run_sweep(spec, tmp_path / "out", agents=2, run=hyperband_run)["finished"] == 9
+    stopped = {row["x"]: row["stopped_epoch"] for row in read_results(tmp_path / "out")}
+    assert stopped[1] is None and stopped[9] is not None, stopped
+
+
+def test_hyperband_stops_real_training(tmp_path, ray_here):
+    "Without a word of it in `fine_tune`: of two learning rates the hopeless one is stopped after its second epoch."
+    pytest.importorskip("best_vision_models.fine_tune")
+    settings = {"dataset": "digit_pairs", "model_name": "resnet10t", "pretrained": False, "img_size": 32, "epochs": 3, "resize_method": "squish"}
+    spec = {"method": "grid", "metric": {"name": "error_rate"}, "early_terminate": {"type": "hyperband", "min_iter": 1},
+            "parameters": {**{k: {"value": v} for k, v in settings.items()}, "learning_rate": {"values": [0.008, 1e-7]}}}
+    assert run_sweep(spec, tmp_path / "out", agents=1)["finished"] == 2
+    good, bad = sorted(read_results(tmp_path / "out"), key=lambda row: -row["learning_rate"])
+    assert good["fit_time"] > 0 and "stopped_epoch" not in good
+    assert bad["stopped_epoch"] == 2 and bad["fit_time"] is None and bad["error_rate"] > good["error_rate"]
+
+
+def test_six_real_runs_on_planet_resumed_and_ranked(tmp_path, monkeypatch):
+    "The mirror's 1,000 Planet images at 32 px; the driver is killed when two runs are done, the same command goes on, `bvm rank` ranks."
+    images = Path(os.environ.get("BVM_MIRROR") or HERE.parent / "../shared/data") / "images" / "planet_sample"
+    if not images.is_dir(): pytest.skip("the mirror with the Planet sample is not here")
+    pytest.importorskip("best_vision_models.fine_tune")
+    (tmp_path / "planet").symlink_to(images.resolve())
+    for name, folder in {"BVM_IMAGES": tmp_path, "BVM_CACHE": tmp_path / "cache"}.items(): monkeypatch.setitem(ENV, name, str(folder))
+    small = {"pretrained": False, "img_size": 32, "epochs": 1, "resize_method": "squish", "dataset": "planet"}
+    lists = {"model_name": ["resnet10t", "mobilenetv3_small_050"], "learning_rate": [0.002, 0.008, 0.02]}
+    sweep, out = tmp_path / "sweep.yaml", tmp_path / "out"
+    sweep.write_text(yaml.safe_dump({"method": "grid", "parameters": {**{k: {"value": v} for k, v in small.items()}, **{k: {"values": v} for k, v in lists.items()}}}))
+    driver = drive(sweep, out, 2, "fine_tune")
+    while len(list(out.glob("*.json"))) < 2: assert driver.poll() is None, driver.stdout.read(); time.sleep(0.1)
+    driver.kill()
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.json")}
+    assert len(before) < 6
+    driver = drive(sweep, out, 2, "fine_tune")
+    assert driver.wait(timeout=300) == 0, driver.stdout.read()
+    rows = read_results(out)
+    assert Counter(row["state"] for row in rows) == {"finished": 6} and all(0 < row["error_rate"] < 0.5 for row in rows), rows
+    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in before.items())
+    pytest.importorskip("best_vision_models.cli")
+    rank = [sys.executable, "-c", "import sys; from best_vision_models.cli import main; sys.exit(main())", "rank", str(out), "--format", "json"]
+    ranked = subprocess.run(rank, env=ENV, capture_output=True, text=True)
+    assert ranked.returncode == 0, ranked.stderr
+    assert {row["model_name"] for row in json.loads(ranked.stdout)} == set(lists["model_name"])
+
+
+BAD = {
+    "a list": "- 1", "empty": "", "HTML": "<!DOCTYPE html><html><p>a: b</p></html>", "binary": "\x00\x01",
+    "no method": "parameters: {a: {value: 1}}", "no parameters": "method: grid", "empty parameters": "method: grid\nparameters: {}",
+    "parameter is a number": "method: grid\nparameters: {a: 1}", "nothing to try": "method: grid\nparameters: {a: {}}",
+    "null parameter": "method: grid\nparameters: {a: }", "two ways": "method: grid\nparameters: {a: {value: 1, values: [2]}}",
+    "min = max": "method: random\nrun_cap: 3\nparameters: {a: {min: 1, max: 1}}",
+    "min is NaN": "method: random\nparameters: {a: {min: .nan, max: 1}}", "max is inf": "method: random\nparameters: {a: {min: 1, max: .inf}}",
+    "log of 0": "method: random\nparameters: {a: {distribution: log_uniform_values, min: 0, max: 1}}",
+    "unknown distribution": "method: random\nparameters: {a: {distribution: zipf, min: 0, max: 1}}",
+    "probabilities": "method: random\nparameters: {a: {values: [1, 2], probabilities: [0.1, 0.2]}}",
+    "bayes without metric": "method: bayes\nparameters: {a: {min: 0.0, max: 1.0}}",
+    "bayes of a normal": "method: bayes\nmetric: {name: x}\nparameters: {a: {distribution: normal}}",
+    "goal": "method: bayes\nmetric: {name: x, goal: min}\nparameters: {a: {min: 0.0, max: 1.0}}",
+    "hyperband without metric": "method: grid\nearly_terminate: {type: hyperband, min_iter: 1}\nparameters: {a: {value: 1}}",
+    "hyperband without epochs": "method: grid\nmetric: {name: x}\nearly_terminate: {type: hyperband}\nparameters: {a: {value: 1}}",
+    "run_cap": "method: grid\nrun_cap: 0\nparameters: {a: {value: 1}}", "too many": "method: grid\nparameters: {a: {min: 1, max: 1000000000}}",
+    "fine q": "method: grid\nparameters: {a: {distribution: q_uniform, min: 0, max: 1, q: 1.0e-300}}",
+    "command": "method: grid\ncommand: python\nparameters: {a: {value: 1}}", "launch": "method: grid\njob: x\nparameters: {a: {value: 1}}",
+    "number as key": "method: grid\nparameters: {1: {value: 1}}", "list as key": "method: grid\nparameters: {[1]: {value: 1}}",
+    "python object": "method: grid\nparameters: {a: {value: !!python/object/apply:os.system [ls]}}",
+    "bytes": "method: grid\nparameters: {a: {value: !!binary aGk=}}", "itself": "method: grid\nparameters: &a {b: {parameters: *a}}",
+    "deep": "method: grid\nparameters: " + "{a: {parameters: " * 2000 + "1" + "}}" * 2000,
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_sweep_files(tmp_path, name):
+    "One line that names the file, and where it can the line in it."
+    (tmp_path / "bad.yaml").write_text(BAD[name])
+    with pytest.raises(BadInput) as error: run_sweep(tmp_path / "bad.yaml", tmp_path / "out")
+    message = str(error.value)
+    assert "bad.yaml" in message and "\n" not in message and len(message) < 400
+    assert not (tmp_path / "out").exists()
+
+
+def mutate(text: str, rng: random.Random) -> str:
+    "One to three changes of the kinds that hands and editors make."
+    for _ in range(rng.randint(1, 3)):
+        lines = text.splitlines()
+        i = rng.randrange(len(lines))
+        match rng.randrange(9):
+            case 0: del lines[i]
+            case 1: lines.insert(i, lines[rng.randrange(len(lines))])
+            case 2: lines[i] = lines[i][:rng.randrange(len(lines[i]) + 1)]
+            case 3: lines[i] = " " * rng.randint(1, 3) + lines[i]
+            case 4: lines[i] = lines[i].lstrip()
+            case 5: lines[i] = "".join(c for c in lines[i] if rng.random() > 0.1)
+            case 6:
+                j = rng.randrange(len(lines[i]) + 1)
+                lines[i] = lines[i][:j] + rng.choice([":", "{", "]", '"', "-", "\t", "#", "&a ", "*a", "null", "é", "1e999", "!!"]) + lines[i][j:]
+            case 7: lines[i] = lines[i].replace(rng.choice(["value", "min", "grid", "0.0", ":"]), rng.choice(["vlaue", "-1", "", "[]", "9e99"]))
+            case 8: lines = lines[:max(1, i)]
+        text = "\n".join(lines) + "\n"
+        if not text.strip(): return text
+    return text
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_mutated_sweep_files(tmp_path, seed):
+    "A clear error or a valid sweep, never a traceback, never a run."
+    rng = random.Random(seed)
+    path = tmp_path / "mutated.yaml"
+    path.write_text(mutate(rng.choice(FILES).read_text(), rng))
+    try: spec = read_sweep(path)
+    except BadInput as error:
+        assert "mutated.yaml" in str(error) and "\n" not in str(error)
+        return
+    assert read_sweep(spec.as_dict()) == spec
+    if spec.method != "bayes": assert 0 < len(sweep_configs(spec, None if spec.size() else 5)) <= (spec.size() or 5)
+
+
+def test_the_articles_own_files_run_unchanged(tmp_path):
+    "As the article's repository has them: 1e-5 without a dot, num_experiments, upstream's data set names, program: fine_tune.py."
+    (tmp_path / "s.yaml").write_text("program: fine_tune.py\nmethod: bayes\nmetric:\n  name: valid_loss\n  goal: minimize\nparameters:\n"
+        "    dataset: \n        value: \"PLANETS\"\n    model_name:\n        values: [\n            'levit_128s',\n            'resnet18',\n            ]\n"
+        "    num_experiments: \n        values: [1,2,3]\n    learning_rate:\n        distribution: uniform\n        min: 1e-5\n        max: 1e-2")
+    spec = read_sweep(tmp_path / "s.yaml")
+    assert spec.parameters["learning_rate"].bounds() == (1e-5, 1e-2, False)
+    pytest.importorskip("best_vision_models.fine_tune")
+    sweeps._check_runnable(spec)
+    with pytest.raises(BadInput, match="did you mean learning_rate"):
+        sweeps._check_runnable(read_sweep({"method": "grid", "parameters": {"learning_rates": {"value": 1}}}))
+
+
+def test_commands_are_those_of_a_real_agent():
+    "Every macro, against wandb's own code."
+    utils = pytest.importorskip("wandb.sdk.launch.sweeps.utils")
+    config = {"model_name": "resnet18", "learning_rate": 0.008, "pretrained": False, "verbose": True}
+    theirs = utils.create_sweep_command_args({"args": {k: {"value": v} for k, v in config.items()}})
+    for macro in sweeps._MACROS:
+        if macro in ("env", "interpreter", "program", "args_json_file"): continue
+        spec = read_sweep({"method": "grid", "command": ["python", f"${{{macro}}}"], "parameters": {k: {"value": v} for k, v in config.items()}})
+        assert sweeps.run_command(spec, config) == ["python", *theirs[macro]], macro
+    os.environ["SWEEP_TEST"] = "x"
+    for word in ["${envvar:SWEEP_TEST}/a", "${envvar:NOT_THERE}"]:
+        spec = read_sweep({"method": "grid", "command": [word], "parameters": {"a": {"value": 1}}})
+        assert sweeps.run_command(spec, {}) == utils.create_sweep_command([word])
+
+
+def test_importing_sweeps_is_light():
+    code = "import sys, best_vision_models.sweeps; print([m for m in ('torch', 'fastai', 'ray', 'wandb', 'optuna') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], env=ENV, capture_output=True, text=True).stdout.strip() == "[]"

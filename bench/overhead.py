@@ -11,7 +11,8 @@ import time
 
 import ray
 
-from best_vision_models.sweeps import config_key, read_sweep, run_sweep, sweep_configs, write_result
+from best_vision_models.sources import write_run
+from best_vision_models.sweeps import config_key, read_sweep, run_sweep, sweep_configs
 
 # The article's grid: 86 models x 2 learning rates x 2 poolings x 3 repeats x 2 data sets.
 ARTICLE = {"model": 86, "learning_rate": 2, "pool": 2, "repeat": 3, "dataset": 2}
@@ -38,7 +39,7 @@ def engine(sweep: dict, agents: int) -> tuple[int, float]: # runs, seconds for a
 def plain(sweep: dict) -> float: # seconds a run
     with tempfile.TemporaryDirectory() as out:
         began, configs = time.perf_counter(), sweep_configs(read_sweep(sweep))
-        for config in configs.values(): write_result({**nothing(config), "state": "finished", "run_id": config_key(config), "config": config}, out)
+        for config in configs.values(): write_run({**nothing(config), "state": "finished", "run_id": config_key(config), "config": config}, out)
         return (time.perf_counter() - began) / len(configs)
 
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GRACE', 'create_sweep', 'find_gpus', 'Agents', 'launch_agents', 'find_agents', 'read_wandb_sweep', 'complete_sweep']
 
-# %% ../nbs/04_agents.ipynb #4f2c7c39
+# %% ../nbs/04_agents.ipynb #d4fce69f
 import json
 import os
 import re
@@ -19,9 +19,9 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-from .sources import BadInput, SourceUnavailable
+from .sources import BadInput, SourceUnavailable, write_run
 from best_vision_models.sweeps import (
-    SweepSpec, _key_of, _nested, _sweep_folder, fine_tune_run, leaves, read_sweep, run_sweep, write_result,
+    SweepSpec, _key_of, _nested, _sweep_folder, fine_tune_run, leaves, read_sweep, run_sweep,
 )
 
 # %% ../nbs/04_agents.ipynb #ae1ed3c0
@@ -233,7 +233,7 @@ def find_agents(logs: str | Path = "agents") -> Agents: # for `status`, `watch` 
     except FileNotFoundError:
         raise BadInput(f"{logs}: no agents were launched with this folder: give the one that was given as logs") from None
 
-# %% ../nbs/04_agents.ipynb #a13eac00
+# %% ../nbs/04_agents.ipynb #94a7f438
 def read_wandb_sweep(
     sweep: str, # `entity/project/id`
 ) -> list[dict]: # rows of the runs table, each with its `config` as W&B has it
@@ -288,7 +288,7 @@ def complete_sweep(
             if row["state"] in ("finished", "failed"):
                 config = _nested((path, row["config"].get(path[0])) for path, _ in leaves(spec.parameters))
                 row = {**row, "run_id": _key_of(spec, row), "wandb_run_id": row["run_id"], "config": config}
-                write_result(row, folder)
+                write_run(row, folder)
     return run_sweep(spec, out, agents, address, _InSweep(sweep, run or fine_tune_run), retry_failed=retry_failed)
 
 

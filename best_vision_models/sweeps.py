@@ -5,10 +5,9 @@
 # %% auto #0
 __all__ = ['MAX_RUNS', 'RETRIES', 'Parameter', 'Metric', 'EarlyTerminate', 'SweepSpec', 'leaves', 'read_sweep', 'config_key',
            'sweep_configs', 'run_count', 'run_command', 'show_sweep', 'unresolved_models', 'moved_models',
-           'write_result', 'read_results', 'missing_runs', 'sweep_status', 'Rungs', 'fine_tune_run', 'Worker',
-           'run_sweep']
+           'missing_runs', 'sweep_status', 'Rungs', 'fine_tune_run', 'Worker', 'run_sweep']
 
-# %% ../nbs/03_sweeps.ipynb #fa9e1f88
+# %% ../nbs/03_sweeps.ipynb #321400a8
 import difflib
 import fcntl
 import hashlib
@@ -32,7 +31,7 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, PositiveInt, ValidationError, model_validator
 
-from .sources import BadInput, SourceUnavailable, data_dir, read_table
+from .sources import BadInput, SourceUnavailable, data_dir, json_types, read_run_files, read_table, write_run
 
 # %% ../nbs/03_sweeps.ipynb #1c9bc858
 class _Loader(yaml.SafeLoader):
@@ -434,45 +433,6 @@ def moved_models(model_names: list[str]) -> dict[str, str]: # the bare name, and
     today = {name: f"{name}.{timm.get_pretrained_cfg(name).tag}" for name in bare if timm.is_model(name)}
     return {name: then[name] for name in bare if today.get(name) != then[name]}
 
-# %% ../nbs/03_sweeps.ipynb #eeefaa8c
-def write_result(
-    row: dict, # a run; its `run_id` names the file
-    out: str | Path, # the sweep's folder
-) -> Path:
-    "Write a run's JSON file in one step; NaN and infinity become null, which every reader knows."
-    path = Path(out) / f"{row['run_id']}.json"
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "w") as file:
-            json.dump(_plain(row), file, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        raise OSError(f"{path}: can't be written ({error.strerror}): make room, and the same command goes on from here") from None
-    finally:
-        part.unlink(missing_ok=True)
-    return path
-
-
-def _plain(value):
-    "`value` in JSON's own types."
-    if isinstance(value, dict): return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)): return [_plain(v) for v in value]
-    if hasattr(value, "item"): value = value.item()
-    if isinstance(value, float) and not math.isfinite(value): return None
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
-
-
-def read_results(out: str | Path) -> list[dict]: # one dictionary a run, as `write_result` got it
-    "Every run in a sweep's folder, also while the sweep is running."
-    rows = []
-    for path in sorted(Path(out).glob("[!.]*.json")):
-        try: rows.append(json.loads(path.read_text()))
-        except ValueError:
-            raise BadInput(f"{path}: not a run's JSON: remove it, and the same command does that run again") from None
-    return rows
-
 # %% ../nbs/03_sweeps.ipynb #3fbbe0d0
 def missing_runs(
     spec: SweepSpec,
@@ -502,7 +462,7 @@ def _at(config: dict, path):
     for name in path: config = config.get(name) if isinstance(config, dict) else None
     return config
 
-# %% ../nbs/03_sweeps.ipynb #032a8b24
+# %% ../nbs/03_sweeps.ipynb #e6f52359
 @contextmanager
 def _sweep_folder(spec: SweepSpec, out: str | Path):
     "The folder, created, checked to be this sweep's and locked."
@@ -532,7 +492,7 @@ def sweep_status(out: str | Path, count: int | None = None) -> dict: # total and
     "How far the sweep in a folder is: how many runs in all, finished, failed, crashed, and left to do."
     if not (Path(out) / "sweep.yaml").is_file():
         raise BadInput(f"{out}: no sweep.yaml in it: give the folder of a sweep")
-    spec, rows = read_sweep(Path(out) / "sweep.yaml"), read_results(out)
+    spec, rows = read_sweep(Path(out) / "sweep.yaml"), read_run_files(out)
     states = Counter(row.get("state") for row in rows)
     total = left = None
     if spec.method == "bayes" or not (count or spec.size()): total = count or spec.run_cap
@@ -666,7 +626,7 @@ def fine_tune_run(
     finally: defaults.callbacks = defaults.callbacks[:-1]
     return {**row, "fit_time": None, "stopped_epoch": Report.epochs} if Report.stopped else row
 
-# %% ../nbs/03_sweeps.ipynb #15098ef7
+# %% ../nbs/03_sweeps.ipynb #ffe381a6
 class Worker:
     "Does runs, one after another, in a process of its own."
     def __init__(self, run, rungs=None): self.run, self.rungs = run, rungs
@@ -677,7 +637,7 @@ class Worker:
 
         row = {"host": socket.gethostname(), "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         report = {"report": lambda metrics: ray.get(self.rungs.report.remote(key, metrics))} if self.rungs else {}
-        try: return {**row, "state": "finished", **_plain(self.run(config, **report))}
+        try: return {**row, "state": "finished", **json_types(self.run(config, **report))}
         except (Exception, SystemExit) as error:
             reason = (str(error).strip() or "no message").splitlines()[0]
             if not isinstance(error, (BadInput, SourceUnavailable)): reason = f"{type(error).__name__}: {reason}"
@@ -814,7 +774,7 @@ def _duration(seconds: float) -> str:
     if seconds < 90: return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
-# %% ../nbs/03_sweeps.ipynb #65d9e1c5
+# %% ../nbs/03_sweeps.ipynb #7666274a
 RETRIES = 2
 
 
@@ -834,7 +794,7 @@ def run_sweep(
     if run is None: _check_runnable(spec)
     with ExitStack() as stack:
         folder = stack.enter_context(_sweep_folder(spec, out))
-        rows = read_results(folder)
+        rows = read_run_files(folder)
         jobs = (_Bayes if spec.method == "bayes" else _Listed)(spec, rows, count, retry_failed)
         if not jobs.left() or _on_target(spec, rows): return sweep_status(folder, count)
         states = Counter(row["state"] for row in rows if row.get("state") in _done_states(retry_failed))
@@ -861,7 +821,7 @@ def run_sweep(
                         continue
                     row = {"state": "crashed", "reason": f"its worker died {deaths[key]} times"}
                 row = {**config, **row, "sweep": spec.name or folder.name, "run_id": key, "config": config}
-                write_result(row, folder)
+                write_run(row, folder)
                 jobs.tell(key, row)
                 progress.status[row["state"]] += 1
                 if _on_target(spec, [row]): presses.append(time.time())

@@ -18,7 +18,8 @@ from wandb_server import ENTITY, WandbServer
 
 from best_vision_models.agents import complete_sweep, create_sweep, find_agents, launch_agents, read_wandb_sweep
 from best_vision_models.sources import BadInput
-from best_vision_models.sweeps import missing_runs, read_results, read_sweep
+from best_vision_models.sources import read_run_files
+from best_vision_models.sweeps import missing_runs, read_sweep
 
 HERE = Path(__file__).parent
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -111,7 +112,7 @@ def test_stop_restart_and_exactly_the_missing_runs(server, tmp_path):
     assert status == {"total": 4, "finished": 4, "failed": 0, "crashed": 0, "left": 0}
     assert finished(server) == Counter(range(4)) and len(server.runs) == before + 1
     assert {run["sweep"] for run in server.runs.values()} == {sweep.split("/")[-1]} # it joined the same sweep
-    assert sorted(row["i"] for row in read_results(tmp_path / "out")) == list(range(4))
+    assert sorted(row["i"] for row in read_run_files(tmp_path / "out")) == list(range(4))
 
 
 def join(config):

@@ -1,8 +1,6 @@
 """What notebook 01 can't test: real photographs from the mirror, and every way in which images and labels can be wrong."""
 
-import os
 import shutil
-from pathlib import Path
 
 import pytest
 from conftest import MIRROR

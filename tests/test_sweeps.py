@@ -15,7 +15,8 @@ import yaml
 
 from best_vision_models import sweeps
 from best_vision_models.sources import BadInput
-from best_vision_models.sweeps import read_results, read_sweep, run_sweep, sweep_configs, sweep_status
+from best_vision_models.sources import read_run_files
+from best_vision_models.sweeps import read_sweep, run_sweep, sweep_configs, sweep_status
 
 HERE = Path(__file__).parent
 FILES = sorted((HERE.parent / "sweeps").glob("*.yaml"))
@@ -87,7 +88,7 @@ def test_killed_workers_and_drivers_lose_nothing(tmp_path):
     while sweep_status(out)["left"]: # a run that three kills hit is left for the next command
         driver = drive(sweep, out, 4, "sleepy")
         assert driver.wait(timeout=120) == 0
-    rows = read_results(out) # every file parses
+    rows = read_run_files(out) # every file parses
     assert Counter(row["state"] for row in rows) == {"finished": 200}
     assert {row["run_id"] for row in rows} == set(configs)
     assert all(row["config"] == configs[row["run_id"]] for row in rows)
@@ -124,7 +125,7 @@ def test_cluster_of_three_loses_one_and_gains_one(tmp_path):
     done = subprocess.run([sys.executable, "-c", CLUSTER, *map(str, command), str(out)], env=ENV, capture_output=True, text=True, timeout=240)
     events = dict(line.split()[:2] for line in done.stdout.splitlines() if line.startswith(("killed", "joined", "exit")))
     assert events.get("exit") == "0", done.stderr[-2000:]
-    rows = read_results(out)
+    rows = read_run_files(out)
     assert Counter(row["state"] for row in rows) == {"finished": 140}
     by_node = Counter(row["node"] for row in rows)
     assert len(by_node) == 4 and by_node[events["killed"]] and by_node[events["joined"]], (by_node, events)
@@ -137,12 +138,12 @@ def test_failed_crashed_and_tried_again(tmp_path, ray_here):
     out, sweep = tmp_path / "out", sweep_file(tmp_path, 6)
     from sweep_driver import deadly
     run_sweep(sweep, out, agents=2, run=deadly)
-    state = {row["i"]: (row["state"], row.get("reason")) for row in read_results(out)}
+    state = {row["i"]: (row["state"], row.get("reason")) for row in read_run_files(out)}
     assert state[1] == ("crashed", "its worker died 3 times")
     assert state[2] == ("failed", "ValueError: loss is NaN in epoch 1")
     assert state[3] == ("crashed", "ConnectionError: no route to the data")
     starts = lambda: Counter(line[1] for line in log_lines(out))
-    key = {row["i"]: row["run_id"] for row in read_results(out)}
+    key = {row["i"]: row["run_id"] for row in read_run_files(out)}
     assert [starts()[key[i]] for i in range(6)] == [1, 3, 1, 1, 1, 1]
     assert sweep_status(out) == {"total": 6, "finished": 3, "failed": 1, "crashed": 2, "left": 2}
     run_sweep(sweep, out, agents=2, run=deadly, retry_failed=True)
@@ -165,7 +166,7 @@ def interrupted(tmp_path, presses) -> tuple[subprocess.Popen, float]:
 def test_ctrl_c_once_finishes_what_runs(tmp_path):
     driver, _ = interrupted(tmp_path, 1)
     what = Counter(line[0] for line in log_lines(tmp_path / "out"))
-    assert what["start"] == what["end"] == len(read_results(tmp_path / "out")) < 40
+    assert what["start"] == what["end"] == len(read_run_files(tmp_path / "out")) < 40
     assert driver.returncode == 0 and "finishing the runs under way" in driver.stdout.read()
 
 
@@ -174,7 +175,7 @@ def test_ctrl_c_twice_stops_now(tmp_path):
     driver, _ = interrupted(tmp_path, 2)
     what = Counter(line[0] for line in log_lines(out))
     assert driver.returncode == 130 and what["start"] > what["end"]
-    finished = len(read_results(out)) # every file parses
+    finished = len(read_run_files(out)) # every file parses
     assert 0 < finished <= what["end"]
     assert not list(out.glob(".*.part"))
     assert sweep_status(out)["left"] == 40 - finished
@@ -191,8 +192,8 @@ def test_one_program_at_a_time(tmp_path):
 
 def test_full_disk_is_said_and_leaves_nothing_half_written(tmp_path):
     code = ("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))\n"
-            "from best_vision_models.sweeps import write_result\n"
-            f"try: write_result({{'run_id': 'a', 'x': 'y' * 99}}, {str(tmp_path)!r})\n"
+            "from best_vision_models.sources import write_run\n"
+            f"try: write_run({{'run_id': 'a', 'x': 'y' * 99}}, {str(tmp_path)!r})\n"
             "except OSError as error: print(error)")
     done = subprocess.run([sys.executable, "-c", code], env=ENV, capture_output=True, text=True)
     assert "a.json: can't be written (File too large): make room" in done.stdout, done.stderr
@@ -214,7 +215,7 @@ def test_bayes_goes_on_from_what_is_there(tmp_path, ray_here):
     out = tmp_path / "out"
     assert run_sweep(spec, out, agents=2, run=bayes_run)["finished"] == 12
     assert run_sweep({**spec, "run_cap": 20}, out, agents=2, run=bayes_run)["finished"] == 20
-    assert min(row["error_rate"] for row in read_results(out)) < 0.01
+    assert min(row["error_rate"] for row in read_run_files(out)) < 0.01
     target = {**spec, "metric": {"name": "error_rate", "target": 0.2}}
     assert run_sweep(target, tmp_path / "target", agents=1, run=bayes_run)["finished"] < 12
 
@@ -223,7 +224,7 @@ def test_hyperband_stops_runs_that_are_behind(tmp_path, ray_here):
     spec = {"method": "grid", "metric": {"name": "error_rate"}, "parameters": {"x": {"values": [1, 2, 3, 4, 5, 6, 7, 8, 9]}},
             "early_terminate": {"type": "hyperband", "min_iter": 2, "eta": 2}}
     assert run_sweep(spec, tmp_path / "out", agents=2, run=hyperband_run)["finished"] == 9
-    stopped = {row["x"]: row["stopped_epoch"] for row in read_results(tmp_path / "out")}
+    stopped = {row["x"]: row["stopped_epoch"] for row in read_run_files(tmp_path / "out")}
     assert stopped[1] is None and stopped[9] is not None, stopped
 
 
@@ -234,7 +235,7 @@ def test_hyperband_stops_real_training(tmp_path, ray_here):
     spec = {"method": "grid", "metric": {"name": "error_rate"}, "early_terminate": {"type": "hyperband", "min_iter": 1},
             "parameters": {**{k: {"value": v} for k, v in settings.items()}, "learning_rate": {"values": [0.008, 1e-7]}}}
     assert run_sweep(spec, tmp_path / "out", agents=1)["finished"] == 2
-    good, bad = sorted(read_results(tmp_path / "out"), key=lambda row: -row["learning_rate"])
+    good, bad = sorted(read_run_files(tmp_path / "out"), key=lambda row: -row["learning_rate"])
     assert good["fit_time"] > 0 and "stopped_epoch" not in good
     assert bad["stopped_epoch"] == 2 and bad["fit_time"] is None and bad["error_rate"] > good["error_rate"]
 
@@ -257,7 +258,7 @@ def test_six_real_runs_on_planet_resumed_and_ranked(tmp_path, monkeypatch):
     assert len(before) < 6
     driver = drive(sweep, out, 2, "fine_tune")
     assert driver.wait(timeout=300) == 0, driver.stdout.read()
-    rows = read_results(out)
+    rows = read_run_files(out)
     assert Counter(row["state"] for row in rows) == {"finished": 6} and all(0 < row["error_rate"] < 0.5 for row in rows), rows
     assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in before.items())
     pytest.importorskip("best_vision_models.cli")

@@ -2,10 +2,10 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-CHAPTERS := $(wildcard nbs/1*.ipynb)
+CHAPTERS := $(wildcard nbs/[1-9]*.ipynb)
 
 help:
-	@echo "make run      execute the chapters, print the top-15 tables, render the book"
+	@echo "make run      run the demo sweep, execute the chapters, print their tables, render the book"
 	@echo "make test     run all tests"
 	@echo "make site     render the notebooks as they are to _site/"
 	@echo "make prepare  export the library, run all notebooks, write README.md (before a commit)"
@@ -18,12 +18,15 @@ help:
 	@touch $@
 
 run: .venv/ready
+	@echo "Running the demo sweep: real training, about two minutes on two cores ..."
+	@$(BIN)/bvm sweep run sweeps/demo.yaml --out runs/demo
 	@echo "Executing the chapters ..."
 	@rm -rf _site && mkdir -p _site
 	@cp -r nbs _site/.nbs
-	@$(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace $(CHAPTERS:nbs/%=_site/.nbs/%)
+	@BVM_RUNS=$(CURDIR)/runs $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace $(CHAPTERS:nbs/%=_site/.nbs/%)
 	@$(BIN)/bvm rank final_sweep_published --dataset pets --top 15
 	@$(BIN)/bvm rank final_sweep_published --dataset planet --top 15
+	@$(BIN)/bvm rank runs/demo
 	@echo "Rendering the book ..."
 	@$(BIN)/sphinx-build -q -b html _site/.nbs _site
 	@echo "The rendered chapters: $(CURDIR)/_site/index.html"

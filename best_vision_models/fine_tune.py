@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FineTuneConfig', 'read_config', 'run_key', 'TimmModel', 'find_model', 'RunFailed', 'StopAtNaN', 'fine_tune', 'main']
 
-# %% ../nbs/02_fine_tune.ipynb #831bf569
+# %% ../nbs/02_fine_tune.ipynb #d6a43824
 import argparse
 import contextlib
 import difflib
@@ -17,12 +17,14 @@ import os
 import platform
 import sys
 import time
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
+warnings.filterwarnings("ignore", message=".*torch.jit.script.*deprecated") # torchvision's; it would stand above every error
 import fastai
 import fastai.callback.schedule # gives Learner its `fine_tune`
 import timm

@@ -16,6 +16,7 @@ OFFLINE = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", 
 def _fresh_cache(tmp_path_factory):
     "Every session fetches anew, from the mirror where it stands beside the checkout, so that no old cache hides a fault."
     os.environ["BVM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["BVM_RUNS"] = str(tmp_path_factory.mktemp("runs"))
     if MIRROR.is_dir(): os.environ["BVM_MIRROR"] = str(MIRROR)
 
 

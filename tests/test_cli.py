@@ -115,7 +115,7 @@ def test_imagenet_choice(bvm, offline):
     ("rank final_sweep_published --top 0", "greater than or equal to 1"),
     ("rank final_sweep_published --max_gpu_mem much", "--max_gpu_mem"),
     ("rank final_sweep_published --colour red", "--colour"),
-    ("rank .", "a folder"),
+    ("rank .", "no runs in it yet"),
     ("imagenet --part both", "not one of"),
     ("imagenet --source nowhere", "no such folder"),
     ("imagenet --source .", "no results-imagenet.csv"),

@@ -41,6 +41,19 @@ def offline(tmp_path):
     return environment | OFFLINE | {"BVM_CACHE": str(tmp_path / "empty_cache")}
 
 
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory): return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def real_images(tmp_path, monkeypatch):
+    "A folder as `BVM_IMAGES` wants it, with the mirror's samples."
+    if not MIRROR.is_dir(): pytest.skip(f"no mirror with images at {MIRROR}")
+    for name in ("pets", "planet"): (tmp_path / name).symlink_to((MIRROR / "images" / f"{name}_sample").resolve())
+    monkeypatch.setenv("BVM_IMAGES", str(tmp_path))
+    return tmp_path
+
+
 @pytest.fixture
 def bvm():
     "Run `bvm` as a process: `bvm('rank …', cwd=…, env=…)` gives returncode, stdout and stderr."

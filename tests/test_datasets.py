@@ -3,7 +3,6 @@
 import shutil
 
 import pytest
-from conftest import MIRROR
 from fastai.data.transforms import get_image_files
 from fastai.vision.augment import Resize
 from fastai.vision.data import ImageDataLoaders
@@ -13,23 +12,10 @@ from best_vision_models.sources import BadInput, SourceUnavailable
 
 
 
-@pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory): return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture(autouse=True)
 def cache(shared_cache, monkeypatch):
     monkeypatch.setenv("BVM_CACHE", str(shared_cache))
     monkeypatch.delenv("BVM_IMAGES", raising=False)
-
-
-@pytest.fixture
-def real_images(tmp_path, monkeypatch):
-    "A folder as `BVM_IMAGES` wants it, with the mirror's samples."
-    if not MIRROR.is_dir(): pytest.skip(f"no mirror with images at {MIRROR}")
-    for name in ("pets", "planet"): (tmp_path / name).symlink_to((MIRROR / "images" / f"{name}_sample").resolve())
-    monkeypatch.setenv("BVM_IMAGES", str(tmp_path))
-    return tmp_path
 
 
 @pytest.fixture

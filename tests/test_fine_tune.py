@@ -39,23 +39,10 @@ PUBLISHED = MIRROR / "runs" / "fastai_timm.csv"
 TAGS_OF_2022 = data_dir() / "summaries" / "weights_2022.csv"
 
 
-@pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory): return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture(autouse=True)
 def cache(shared_cache, monkeypatch):
     monkeypatch.setenv("BVM_CACHE", str(shared_cache))
     for name in ("BVM_IMAGES", "WANDB_SWEEP_ID"): monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def real_images(tmp_path, monkeypatch):
-    "A folder as `BVM_IMAGES` wants it, with the mirror's samples."
-    if not MIRROR.is_dir(): pytest.skip(f"no mirror at {MIRROR}")
-    for name in ("pets", "planet"): (tmp_path / name).symlink_to((MIRROR / "images" / f"{name}_sample").resolve())
-    monkeypatch.setenv("BVM_IMAGES", str(tmp_path))
-    return tmp_path
 
 
 @pytest.fixture(scope="session")

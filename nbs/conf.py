@@ -29,12 +29,13 @@ def figure_html(figure: dict, name: str) -> str:
     "A stored Plotly figure as a page element; the script itself is loaded once per page."
     title = escape(figure["layout"].get("title", {}).get("text", "figure"))
     data = json.dumps(figure).replace("</", "<\\/")
-    return (f'<div id="{name}" class="figure" role="img" tabindex="0" aria-label="{title}"></div>'
+    return (f'<div id="{name}" class="figure" role="img" tabindex="0" aria-label="{title}" '
+            f'style="min-height: {figure["layout"].get("height", 450)}px"></div>'
             f'<script>(f => Plotly.newPlot("{name}", f.data, f.layout, {{responsive: true}}))({data})</script>')
 
 
-def prepare_cell(cell: dict, number: int) -> dict | None:
-    "A cell as a reader should see it: no export marks, interactive figures, folded code where it only writes prose."
+def prepare_cell(cell: dict, number: int, chapter: bool) -> dict | None:
+    "A cell as a reader should see it: no export marks, interactive figures; in a chapter, code that shows nothing is folded."
     source = "".join(cell["source"])
     if re.match(r"#\| ?(hide|default_exp)", source): return None
     cell["source"] = re.sub(r"(?m)^#\|.*\n?", "", source)
@@ -44,7 +45,9 @@ def prepare_cell(cell: dict, number: int) -> dict | None:
             output["data"] = {"text/html": figure_html(data[PLOTLY], f"figure-{number}-{i}")}
         if "text/markdown" in data or "text/html" in data:
             data.pop("text/plain", None)
-        if "text/markdown" in data: cell["metadata"]["tags"] = ["hide-input"]
+    shown = [kind for output in cell.get("outputs", []) for kind in output.get("data", {})]
+    if cell["cell_type"] == "code" and chapter and (not shown or "text/markdown" in shown):
+        cell["metadata"]["tags"] = ["hide-input"]
     return cell
 
 
@@ -52,7 +55,8 @@ def prepare_notebook(app, docname, source):
     "Sphinx hands over each document's text before it is parsed."
     if not Path(app.env.doc2path(docname)).suffix == ".ipynb": return
     notebook = json.loads(source[0])
-    cells = [prepare_cell(cell, n) for n, cell in enumerate(notebook["cells"])]
+    chapter = not docname.startswith("0")
+    cells = [prepare_cell(cell, n, chapter) for n, cell in enumerate(notebook["cells"])]
     notebook["cells"] = [cell for cell in cells if cell is not None]
     if docname == root_doc:
         pages = sorted(Path(app.srcdir).glob("[0-9]*.ipynb"), key=lambda page: (page.stem < "10", page.stem))

@@ -64,7 +64,7 @@ def _at(parameters: dict, path) -> dict:
     for name in path[:-1]: parameters = parameters[name]["parameters"]
     return parameters[path[-1]]
 
-# %% ../nbs/04_agents.ipynb #2c52fdc3
+# %% ../nbs/04_agents.ipynb #c4c40ad8
 GRACE = 20 # seconds that a run has to end when it is told to
 
 
@@ -99,7 +99,7 @@ def _keep(argv: list[str]): # the agent's command
     agent = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
     asked = []
     signal.signal(signal.SIGTERM, lambda *_: asked.append("stop"))
-    signal.signal(signal.SIGUSR1, lambda *_: agent.send_signal(signal.SIGTERM)) # the agent's own way: finish the run, then go
+    signal.signal(signal.SIGUSR1, lambda *_: agent.send_signal(signal.SIGINT)) # the agent's own way: finish the run, then go
     signal.signal(signal.SIGINT, signal.SIG_IGN) # a cell that is interrupted goes on having agents
     import select
     watched = [] if os.environ.get("BVM_DETACHED") else [sys.stdin]

@@ -10,8 +10,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import nbformat
 import psutil
 import pytest
+from nbclient import NotebookClient
 
 pytest.importorskip("wandb")
 from wandb_server import ENTITY, WandbServer
@@ -113,6 +115,28 @@ def test_stop_restart_and_exactly_the_missing_runs(server, tmp_path):
     assert finished(server) == Counter(range(4)) and len(server.runs) == before + 1
     assert {run["sweep"] for run in server.runs.values()} == {sweep.split("/")[-1]} # it joined the same sweep
     assert sorted(row["i"] for row in read_run_files(tmp_path / "out")) == list(range(4))
+
+
+def test_stop_after_the_run_under_way(server, tmp_path):
+    sweep = create_sweep(grid(tmp_path, 4, 3), project="p")
+    agents = launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs")
+    wait_for(lambda: sum(run["started"] for run in server.runs.values()) == 2)
+    agents.stop(finish_runs=True)
+    assert agents.running() == 0
+    assert sum(finished(server).values()) == sum(run["started"] for run in server.runs.values()) < 4 # none cut off, none begun
+
+
+def test_a_cell_watches_its_agents(server, tmp_path):
+    "In a real kernel: the table in the cell refreshes until the agents have ended."
+    sweep = create_sweep(grid(tmp_path, 3, 1), project="p")
+    source = f"""from best_vision_models.agents import launch_agents
+agents = launch_agents({sweep!r}, gpus="cpu", logs={str(tmp_path / "logs")!r})
+agents.watch(0.5)"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    NotebookClient(notebook, timeout=120).execute()
+    (shown,) = [output for output in notebook.cells[0].outputs if output.output_type == "display_data"]
+    assert "ended" in shown.data["text/plain"] and "running" not in shown.data["text/plain"]
+    assert finished(server) == Counter(range(3))
 
 
 def join(config):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FineTuneConfig', 'read_config', 'run_key', 'TimmModel', 'find_model', 'RunFailed', 'StopAtNaN', 'fine_tune', 'main']
 
-# %% ../nbs/02_fine_tune.ipynb #d6a43824
+# %% ../nbs/02_fine_tune.ipynb #f77917ad
 import argparse
 import contextlib
 import difflib
@@ -20,7 +20,6 @@ import time
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -40,7 +39,7 @@ from fastai.vision.learner import vision_learner
 from pydantic import AliasChoices, BaseModel, Field, ValidationError, field_validator, model_validator
 
 from .datasets import UPSTREAM_NAMES, get_dls
-from .sources import BadInput, SourceUnavailable, data_dir, log, read_table, write_run
+from .sources import BadInput, SourceUnavailable, log, weights_2022, write_run
 
 # %% ../nbs/02_fine_tune.ipynb #db143b25
 class FineTuneConfig(BaseModel, extra="forbid", frozen=True):
@@ -100,7 +99,7 @@ def run_key(config: FineTuneConfig) -> str: # 12 hexadecimal digits
     settings = config.model_dump(exclude={"weights_dir", "wandb_project", "wandb_entity", "wandb_mode"})
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
-# %% ../nbs/02_fine_tune.ipynb #5f33b283
+# %% ../nbs/02_fine_tune.ipynb #5c68088d
 @dataclass(frozen=True)
 class TimmModel:
     "What `vision_learner` needs to know of a timm model."
@@ -110,24 +109,15 @@ class TimmModel:
     arguments: dict # for `timm.create_model`
 
 
-@cache
-def _weights_of_2022() -> dict[str, str]:
-    "Names of 2022 and today's `architecture.tag` of the same checkpoint."
-    path = data_dir() / "summaries" / "weights_2022.csv"
-    if not path.exists(): return {}
-    table = read_table(path).dropna(subset="weights")
-    return dict(zip(table.model_name, table.weights))
-
-
 def find_model(
     model_name: str, # `architecture.tag`, a 2022 name, or a bare architecture
     img_size: int = 224, # pixels, both ways
 ) -> TimmModel:
     "The exact weights that a name means, and how to build it; raises `BadInput` for a name or size that timm can't build."
     exact = "." in model_name and timm.is_model_pretrained(model_name)
-    name = model_name if exact else _weights_of_2022().get(model_name, model_name)
+    name = model_name if exact else weights_2022().get(model_name, model_name)
     if not (timm.is_model_pretrained(name) or "." not in name and timm.is_model(name)):
-        known = {*timm.list_models(), *timm.list_pretrained(), *_weights_of_2022()}
+        known = {*timm.list_models(), *timm.list_pretrained(), *weights_2022()}
         near = difflib.get_close_matches(model_name, sorted(known), n=3, cutoff=0)
         raise BadInput(f"timm {timm.__version__} has no model {model_name!r}: did you mean {', '.join(near)}?")
     arguments = {}

@@ -7,7 +7,7 @@ __all__ = ['MAX_RUNS', 'RETRIES', 'Parameter', 'Metric', 'EarlyTerminate', 'Swee
            'sweep_configs', 'run_count', 'run_command', 'show_sweep', 'unresolved_models', 'moved_models',
            'missing_runs', 'sweep_status', 'Rungs', 'fine_tune_run', 'Worker', 'run_sweep']
 
-# %% ../nbs/03_sweeps.ipynb #321400a8
+# %% ../nbs/03_sweeps.ipynb #e2415276
 import difflib
 import fcntl
 import hashlib
@@ -31,7 +31,7 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, PositiveInt, ValidationError, model_validator
 
-from .sources import BadInput, SourceUnavailable, data_dir, json_types, read_run_files, read_table, write_run
+from .sources import BadInput, SourceUnavailable, json_types, read_run_files, weights_2022, write_run
 
 # %% ../nbs/03_sweeps.ipynb #1c9bc858
 class _Loader(yaml.SafeLoader):
@@ -393,7 +393,7 @@ def run_command(
         words += fill[macro[1]] if macro else [word]
     return words
 
-# %% ../nbs/03_sweeps.ipynb #eb1ebc3c
+# %% ../nbs/03_sweeps.ipynb #cb62de26
 def show_sweep(spec: SweepSpec, count: int | None = None) -> dict:
     "What would run: method, number of runs, parameters, an example command, and model names that need attention."
     shown = {"method": spec.method, "runs": count or spec.size()}
@@ -413,22 +413,15 @@ def unresolved_models(model_names: list[str]) -> dict[str, list[str]]: # such na
     "Which of these timm can't build, or has no such weights for."
     if not model_names: return {}
     import timm
-    known = {*timm.list_models(), *timm.list_pretrained(), *_weights_2022()}
+    known = {*timm.list_models(), *timm.list_pretrained(), *weights_2022()}
     return {name: difflib.get_close_matches(name, known, 3) for name in model_names if name not in known}
-
-
-def _weights_2022() -> dict[str, str]:
-    "Today's `architecture.tag` of each checkpoint of 2022, by its name then."
-    table = data_dir() / "summaries" / "weights_2022.csv"
-    if not table.is_file(): return {}
-    return read_table(table).dropna(subset=["weights"]).set_index("model_name").weights.to_dict()
 
 
 def moved_models(model_names: list[str]) -> dict[str, str]: # the bare name, and the weights that it meant in 2022
     "Bare names of the 2022 sweeps; `weights_2022` says which weights they meant."
     if not model_names: return {}
     import timm
-    then = _weights_2022()
+    then = weights_2022()
     bare = [name for name in model_names if "." not in name and name in then]
     today = {name: f"{name}.{timm.get_pretrained_cfg(name).tag}" for name in bare if timm.is_model(name)}
     return {name: then[name] for name in bare if today.get(name) != then[name]}

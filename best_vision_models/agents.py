@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GRACE', 'create_sweep', 'find_gpus', 'Agents', 'launch_agents', 'find_agents', 'read_wandb_sweep', 'complete_sweep']
 
-# %% ../nbs/04_agents.ipynb #d4fce69f
+# %% ../nbs/04_agents.ipynb #a7a271b8
 import json
 import os
 import re
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 import psutil
+import yaml
 
 from .sources import BadInput, SourceUnavailable, write_run
 from best_vision_models.sweeps import (
@@ -108,6 +109,36 @@ def _keep(argv: list[str]): # the agent's command
     _stop_session(agent.pid)
     sys.exit(agent.wait())
 
+# %% ../nbs/04_agents.ipynb #e242c814
+_OUR_MODULE = "best_vision_models.fine_tune"
+
+
+def _agent(sweep: str, count: str): # count 0: no limit
+    "Be a `wandb agent`; one that has imported `fine_tune`, if that is what the sweep runs."
+    import wandb
+
+    command = [str(word) for word in wandb.Api().sweep(sweep).config.get("command") or []]
+    if _OUR_MODULE not in command or not hasattr(os, "fork"):
+        limit = ["--count", count] if int(count) else []
+        os.execv(sys.executable, [sys.executable, "-m", "wandb", "agent", *limit, sweep])
+    import multiprocessing
+
+    multiprocessing.set_start_method("fork")
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1") # looking for a GPU in the other way makes forks unable to use it
+    from best_vision_models.fine_tune import main
+
+    from wandb import wandb_agent
+    flags = [word for word in command[command.index(_OUR_MODULE) + 1:] if not word.startswith("${")]
+    wandb_agent.run_agent(sweep, function=lambda: sys.exit(main([*flags, *_given_settings()])), count=int(count) or None)
+
+
+def _given_settings() -> list[str]: # `--name=value` each
+    "What W&B's server has chosen for this run, which is a fork of its agent; and signals as a program has them."
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    chosen = yaml.safe_load(Path(os.environ["WANDB_SWEEP_PARAM_PATH"]).read_text())
+    return [f"--{name}={given['value']}" for name, given in chosen.items() if isinstance(given, dict)]
+
 # %% ../nbs/04_agents.ipynb #7a023fba
 def find_gpus() -> list[str]: # their numbers, as CUDA_VISIBLE_DEVICES has them
     "The GPUs of this machine that this process may use."
@@ -128,7 +159,7 @@ def _wanted_gpus(gpus) -> list[str]:
     if not wanted: raise BadInput("no GPU is named: give some numbers, all, or cpu")
     return wanted
 
-# %% ../nbs/04_agents.ipynb #3f9bd16c
+# %% ../nbs/04_agents.ipynb #d59a2ba9
 class Agents:
     "Agents that were started: a table of how they do, and a way to stop them."
     def __init__(self, agents: list[dict], logs: Path): # each with gpu, pid, started, log
@@ -198,7 +229,7 @@ def launch_agents(
     logs: str | Path = "agents", # folder for the agents' logs
     detached: bool = False, # do they go on when this kernel ends?
 ) -> Agents:
-    "Start a `wandb agent` on each GPU; returns at once."
+    "Start a W&B agent on each GPU; returns at once."
     if not re.fullmatch(r"([\w.-]+/){0,2}[\w.-]+", sweep):
         raise BadInput(f"{sweep!r} is not a sweep's path: it looks like entity/project/id")
     wanted = _wanted_gpus(gpus)
@@ -206,7 +237,8 @@ def launch_agents(
     logs = Path(logs).absolute()
     logs.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-c", "import sys; from best_vision_models.agents import _keep; _keep(sys.argv[1:])",
-               sys.executable, "-m", "wandb", "agent", *(["--count", str(count)] if count else []), sweep]
+               sys.executable, "-c", "import sys; from best_vision_models.agents import _agent; _agent(*sys.argv[1:])", sweep,
+               str(count or 0)]
     agents, keepers = [], []
     for number, gpu in enumerate(wanted):
         # A run is started as `python`: that must be this one.

@@ -36,7 +36,7 @@ RUNS_SCHEMA = pa.DataFrameSchema({
     "GPU_mem": pa.Column(float, _not_negative, nullable=True),
 })
 
-# %% ../nbs/05_runs.ipynb #67cf3fe9
+# %% ../nbs/05_runs.ipynb #b47ce871
 def _read_file(path: str) -> pd.DataFrame:
     "The raw table in a CSV or Parquet file or behind an address."
     try:
@@ -66,8 +66,9 @@ def _line(index: int) -> str:
 def _to_names(table: pd.DataFrame, path: str) -> pd.DataFrame:
     "`table` with its data sets and models as text without spaces around; anything else is refused by name and row."
     for column in ("dataset", "model_name"):
-        wrong = table.index[table[column].notna() & ~table[column].map(lambda value: isinstance(value, str))]
-        if len(wrong): raise BadInput(f"{path}: {column} in {_line(wrong[0])}: {table[column][wrong[0]]} is not a name")
+        if table[column].dtype != "str":
+            wrong = table.index[table[column].notna() & ~table[column].map(lambda value: isinstance(value, str))]
+            if len(wrong): raise BadInput(f"{path}: {column} in {_line(wrong[0])}: {table[column][wrong[0]]} is not a name")
         table = table.assign(**{column: table[column].astype("str").str.strip()})
     return table
 
@@ -87,23 +88,24 @@ def _to_numbers(table: pd.DataFrame, path: str) -> pd.DataFrame:
 def _check(table: pd.DataFrame, path: str) -> pd.DataFrame:
     "`table`, checked against `RUNS_SCHEMA`; the first thing wrong is named by column and row."
     try:
-        return RUNS_SCHEMA.validate(table)
+        return RUNS_SCHEMA.validate(table, inplace=True)
     except pa.errors.SchemaError as error:
         wrong = error.failure_cases.iloc[0]
         what = "is missing" if pd.isna(wrong.failure_case) else f"{wrong.failure_case} {error.check.error}"
         raise BadInput(f"{path}: {error.schema.name} in {_line(int(wrong['index']))}: {what}") from None
 
-# %% ../nbs/05_runs.ipynb #1eeb74e9
+# %% ../nbs/05_runs.ipynb #1737852b
 def _tidy(table: pd.DataFrame, path: str) -> pd.DataFrame:
     "`table` with all of `RUNS_COLUMNS`, states filled in, repeated rows once."
     missing = [column for column in NEEDED_COLUMNS if column not in table]
     if missing: raise BadInput(f"{path}: no column {', '.join(missing)}; it has {', '.join(map(repr, table.columns[:12]))}")
     if table.empty: raise BadInput(f"{path}: no rows below the header")
     table = _to_numbers(_to_names(table, path), path)
+    given = table.columns
     table = table.reindex(columns=RUNS_COLUMNS + [c for c in table.columns if c not in RUNS_COLUMNS])
     finished = table.error_rate.notna().map({True: "finished", False: "failed"})
     table = _check(table.assign(state=table.state.astype(object).where(table.state.notna(), finished)), path)
-    repeated = table.duplicated(RUNS_COLUMNS) & table.fit_time.notna()
+    repeated = table.duplicated(given.intersection(RUNS_COLUMNS)) & table.fit_time.notna()
     if repeated.any(): log.warning(f"{Path(path).name}: {repeated.sum()} rows repeat another run exactly and count once")
     return table[~repeated].reset_index(drop=True)
 

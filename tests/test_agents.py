@@ -117,6 +117,25 @@ def test_stop_restart_and_exactly_the_missing_runs(server, tmp_path):
     assert sorted(row["i"] for row in read_run_files(tmp_path / "out")) == list(range(4))
 
 
+def test_fine_tune_is_imported_once_for_all_runs_of_an_agent(server, tmp_path, monkeypatch):
+    "Each run is a fork of the agent that has the libraries already; its exit status and its settings are as ever."
+    monkeypatch.setenv("BVM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    parameters = {"dataset": {"value": "digits"}, "model_name": {"value": "resnet10t"}, "pretrained": {"value": False},
+                  "img_size": {"value": 8}, "epochs": {"value": 1}, "learning_rate": {"values": [0.01, 1e30]}, "pool": {"value": "avg"}}
+    command = ["${env}", "${interpreter}", "-m", "best_vision_models.fine_tune", "--batch_size=128", "${args}"]
+    sweep = create_sweep({"method": "grid", "command": command, "parameters": parameters}, project="p")
+    with launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs") as agents: agents.wait()
+    log = (tmp_path / "logs" / "agent-0-cpu.log").read_text()
+    assert [line.split("|")[-1].strip() for line in log.splitlines()].count("torch") == 1
+    runs = {run["config"]["learning_rate"]["value"]: run for run in server.runs.values()}
+    assert {rate: run["exitcode"] for rate, run in runs.items()} == {0.01: 0, 1e30: 1}
+    config = {name: given["value"] for name, given in runs[0.01]["config"].items() if name != "_wandb"}
+    assert (config["pool"], config["batch_size"], config["img_size"]) == ("avg", 128, 8)
+    good = next(row for row in read_wandb_sweep(sweep) if row["learning_rate"] == 0.01)
+    assert 0 < good["error_rate"] < 1 and good["fit_time"] > 0
+
+
 def test_stop_after_the_run_under_way(server, tmp_path):
     sweep = create_sweep(grid(tmp_path, 4, 3), project="p")
     agents = launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs")

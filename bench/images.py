@@ -1,0 +1,59 @@
+"""Images per second into the training loop: fastai's own loader against the image cache, without and with two workers.
+
+    python bench/images.py [DIR]     DIR holds `pets` and `planet`, as BVM_IMAGES has them; digits need nothing
+
+One epoch of training batches is drawn and nothing is trained, at 224 px, 32 images a batch. The cache is made beforehand:
+that costs one decoding of each image, once per machine; how long it took is in the results.
+"""
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from measure import MIRROR, alternate, line, report
+
+from best_vision_models.datasets import get_dls
+
+
+def find_images(folder: str | None) -> list[str]: # data sets that can be measured here
+    "Points BVM_IMAGES at the images there are; what isn't there is said."
+    links = Path(tempfile.mkdtemp())
+    for name in ("pets", "planet"):
+        there = [Path(p) for p in ([Path(folder) / name] if folder else [MIRROR / f"{name}_sample"]) if Path(p).is_dir()]
+        if there: (links / name).symlink_to(there[0].resolve())
+        else: print(f"{name}: not measured, its images are not here (give a folder that holds {name}/)")
+    os.environ["BVM_IMAGES"] = str(links)
+    return [*(path.name for path in sorted(links.iterdir())), "digits"]
+
+
+def one_epoch(dl) -> int: return sum(len(batch[1]) for batch in dl)
+
+
+def measure(dataset: str, resize_method: str) -> tuple[list[dict], dict]:
+    "Two lines, with no workers and with two; and what making the cache took."
+    began = time.perf_counter()
+    cached = get_dls(dataset, resize_method=resize_method).train
+    making = time.perf_counter() - began
+    plain, lines = get_dls(dataset, resize_method=resize_method, image_cache="off").train, []
+    for workers in (0, 2):
+        for dl in (cached, plain): dl.fake_l.num_workers = workers
+        took = alternate(3, ours=lambda: one_epoch(cached), fastai=lambda: one_epoch(plain))
+        n_images = len(cached) * cached.bs
+        lines.append(line(f"{dataset}, {resize_method}, {workers} workers", n_images / took["ours"], n_images / took["fastai"],
+                          took["fastai"] / took["ours"], "images/s", 10, dataset=dataset, resize_method=resize_method, workers=workers,
+                          shifted=cached.originals is not None))
+    return lines, {"dataset": dataset, "resize_method": resize_method, "seconds": making, "images": len(cached.dataset)}
+
+
+def main():
+    lines, making = [], []
+    os.environ["BVM_CACHE"] = tempfile.mkdtemp()
+    for dataset in find_images(sys.argv[1] if len(sys.argv) > 1 else None):
+        for resize_method in ("squish", "crop"):
+            more, made = measure(dataset, resize_method)
+            lines, making = lines + more, making + [made]
+    report("images", lines, making=making)
+
+
+if __name__ == "__main__": main()

@@ -1,0 +1,57 @@
+"What every measurement shares: alternated timings, the machine's name, a file of results."
+import json
+import platform
+import statistics
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+RESULTS = Path(__file__).parent / "results"
+MIRROR = Path(__file__).parents[2] / "shared" / "data" / "images" # the samples of Pets and Planet, where they stand beside the checkout
+LIBRARIES = ("torch", "fastai", "timm", "pandas", "pillow", "ray", "wandb")
+
+
+def alternate(times: int, **sides) -> dict[str, float]: # median seconds of each side
+    "Runs each side in turn, so often, so that whatever else the machine does falls on all of them."
+    seconds = {name: [] for name in sides}
+    for _ in range(times):
+        for name, side in sides.items():
+            began = time.perf_counter()
+            side()
+            seconds[name].append(time.perf_counter() - began)
+    return {name: statistics.median(taken) for name, taken in seconds.items()}
+
+
+def line(measure: str, ours: float, peer: float, ratio: float, unit: str, target: float | None = None, **details) -> dict:
+    "One ratio: what was measured, both sides in `unit`, and the least that was aimed at."
+    missed = target is not None and ratio < target
+    print(f"{measure:62} ours {ours:10.4g}  peer {peer:10.4g} {unit:12} ratio {ratio:7.2f}"
+          + (f"   target {target:g}{': missed' if missed else ''}" if target else ""), flush=True)
+    return {"measure": measure, "ours": ours, "peer": peer, "ratio": ratio, "unit": unit, "target": target, **details}
+
+
+def machine() -> dict:
+    "The machine and the libraries that the figures belong to."
+    names = [text.split(":", 1)[1].strip() for text in Path("/proc/cpuinfo").read_text().splitlines() if text.startswith("model name")] \
+        if Path("/proc/cpuinfo").exists() else []
+    return {"cpu": names[0] if names else platform.processor(), "cores": psutil.cpu_count(), "gpu": _gpu(),
+            "memory_GiB": round(psutil.virtual_memory().total / 2**30), "python": platform.python_version(),
+            **{library: version(library) for library in LIBRARIES}}
+
+
+def _gpu() -> str | None:
+    import torch
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def report(name: str, lines: list[dict], **details):
+    "Writes the lines to `bench/results/NAME.json`, with the machine, the date and how busy the machine was."
+    RESULTS.mkdir(exist_ok=True)
+    result = {"bench": name, "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(),
+              "load_before": psutil.getloadavg()[0], "lines": lines, **details}
+    part = RESULTS / f".{name}.json.part"
+    part.write_text(json.dumps(result, indent=1) + "\n")
+    part.replace(RESULTS / f"{name}.json")

@@ -1,0 +1,131 @@
+"""The same 12 runs, once as the article's script does them, once by `bvm sweep run`: runs per hour, and where the time goes.
+
+    python bench/sweep.py [digits] [planet]
+
+The article's side: `bench/article.py`, a fresh process for each run, one after another, as a `wandb agent` starts them on a
+machine with one GPU; all cores are that process's. Our side: what `bvm sweep run` does with its defaults, in a process of its
+own, as many workers as there are cores; starting it, Ray and the workers is in its time, and so is making the image cache.
+W&B is offline on the article's side, and off on ours, where a run's numbers go to a JSON file; the ratio without W&B is
+given, too. `fp32` is ours with the article's precision.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from measure import MIRROR, line, report
+
+from best_vision_models.datasets import images_path
+from best_vision_models.sources import read_run_files
+from best_vision_models.sweeps import read_sweep, run_sweep, sweep_configs
+
+SWEEPS = {
+    "digits": {"model_name": ["resnet10t", "resnet18", "mobilenetv3_small_050"], "img_size": 64, "epochs": 1},
+    "planet": {"model_name": ["resnet18"], "img_size": 224, "epochs": 1},
+}
+TARGETS = {"digits": 8, "planet": 2}
+
+
+def make_sweep(dataset: str, precision: str) -> dict:
+    "A grid of 12 runs."
+    fixed = {"dataset": dataset, "pretrained": False, "resize_method": "squish", "batch_size": 32, "seed": 42, "precision": precision,
+             "img_size": SWEEPS[dataset]["img_size"], "epochs": SWEEPS[dataset]["epochs"]}
+    tried = {"model_name": SWEEPS[dataset]["model_name"], "pool": ["concat", "avg"]}
+    tried["learning_rate"] = [0.008, 0.004] if dataset == "digits" else [0.001, 0.002, 0.003, 0.004, 0.006, 0.008]
+    return {"method": "grid", "name": f"bench_{dataset}",
+            "parameters": {**{k: {"value": v} for k, v in fixed.items()}, **{k: {"values": v} for k, v in tried.items()}}}
+
+
+def run_article(dataset: str, folder: Path) -> tuple[float, pd.DataFrame]: # seconds for all; seconds per stage of each run
+    "A fresh process per run."
+    rows, began = [], time.perf_counter()
+    for number, config in enumerate(sweep_configs(read_sweep(make_sweep(dataset, "fp32"))).values()):
+        options = {**{k: v for k, v in config.items() if k not in ("pretrained", "precision")}, "path": images_path(dataset)}
+        out = folder / f"{number}.json"
+        flags = [f"--{name}={value}" for name, value in options.items()]
+        started = time.perf_counter()
+        subprocess.run([sys.executable, Path(__file__).parent / "article.py", out, *flags], check=True, capture_output=True)
+        took, result = time.perf_counter() - started, json.loads(out.read_text())
+        rows.append({**result["stages"], "other": took - sum(result["stages"].values()), "error_rate": result["error_rate"]})
+    return time.perf_counter() - began, pd.DataFrame(rows)
+
+
+def run_ours(dataset: str, precision: str, folder: Path) -> tuple[float, pd.DataFrame]: # as `run_article`
+    "What `bvm sweep run` does, in a process and with an image cache of its own."
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(make_sweep(dataset, precision)))
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, __file__, "ours", folder / "sweep.yaml", folder / "runs"], capture_output=True, text=True,
+                          env={**os.environ, "BVM_CACHE": str(folder / "cache")})
+    took = time.perf_counter() - began
+    assert done.returncode == 0, done.stderr
+    rows = read_run_files(folder / "runs")
+    return took, pd.DataFrame([{**row["stages"], "error_rate": row["error_rate"]} for row in rows])
+
+
+def timed_run(config: dict) -> dict:
+    "`fine_tune_run`, the seconds of its stages in the row; a worker's first run also has those of its imports."
+    import contextlib
+    from unittest.mock import patch
+
+    began, stages = time.perf_counter(), {}
+    import best_vision_models.fine_tune as module
+    from fastai.callback.core import Callback
+    from fastai.learner import defaults
+    stages["import"] = time.perf_counter() - began
+
+    def timed(name, function):
+        def call(*args, **kwargs):
+            start = time.perf_counter()
+            result = function(*args, **kwargs)
+            stages[name] = time.perf_counter() - start
+            return result
+        return call
+
+    class ValidationTime(Callback):
+        def before_validate(self): self.start = time.perf_counter()
+        def after_validate(self): stages["validation"] = stages.get("validation", 0) + time.perf_counter() - self.start
+
+    with contextlib.ExitStack() as stack:
+        for name, function in (("data", "get_dls"), ("model", "vision_learner")):
+            stack.enter_context(patch.object(module, function, timed(name, getattr(module, function))))
+        stack.enter_context(patch.object(defaults, "callbacks", [*defaults.callbacks, ValidationTime]))
+        row = module.fine_tune(module.read_config(**config))
+    stages["training"] = row["fit_time"] - stages["validation"]
+    stages["other"] = time.perf_counter() - began - sum(stages.values())
+    return {**row, "stages": stages}
+
+
+def main():
+    lines, stages = [], {}
+    for dataset in sys.argv[1:] or ["digits", "planet"]:
+        if dataset == "planet":
+            if not (MIRROR / "planet_sample").is_dir() and "BVM_IMAGES" not in os.environ:
+                print("planet: not measured, its images are not here (set BVM_IMAGES)")
+                continue
+            if "BVM_IMAGES" not in os.environ:
+                os.environ["BVM_IMAGES"] = tempfile.mkdtemp()
+                (Path(os.environ["BVM_IMAGES"]) / "planet").symlink_to((MIRROR / "planet_sample").resolve())
+        images_path(dataset)
+        with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b, tempfile.TemporaryDirectory() as c:
+            auto, auto_runs = run_ours(dataset, "auto", Path(a))
+            theirs, their_runs = run_article(dataset, Path(b))
+            fp32, fp32_runs = run_ours(dataset, "fp32", Path(c))
+        per_hour = lambda seconds: len(their_runs) / seconds * 3600
+        untracked = theirs - their_runs.tracking.sum()
+        name = f"{dataset} at {SWEEPS[dataset]['img_size']} px, 12 runs"
+        lines += [line(name, per_hour(auto), per_hour(theirs), theirs / auto, "runs/h", TARGETS[dataset]),
+                  line(f"{name}, both in fp32", per_hour(fp32), per_hour(theirs), theirs / fp32, "runs/h"),
+                  line(f"{name}, W&B's time not counted", per_hour(auto), per_hour(untracked), untracked / auto, "runs/h")]
+        sides = {"article": (theirs, their_runs), "ours": (auto, auto_runs), "ours in fp32": (fp32, fp32_runs)}
+        stages[dataset] = {side: {"seconds": took, **runs.fillna(0).to_dict("list")} for side, (took, runs) in sides.items()}
+    report("sweep", lines, stages=stages)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["ours"]: run_sweep(sys.argv[2], sys.argv[3], run=timed_run)
+    else: main()

@@ -1,0 +1,97 @@
+"""Summary and ranking of 10³ to 10⁶ runs against the article's own pandas code: seconds, growth, peak memory.
+
+    python bench/tables.py
+"""
+import logging
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from measure import alternate, line, report
+
+from best_vision_models.runs import PUBLISHED_COLUMNS, read_runs
+from best_vision_models.scores import rank, read_summary, summarise
+
+SIZES = [10**3, 10**4, 10**5, 10**6]
+
+
+def make_table(n_runs: int) -> pd.DataFrame:
+    "Runs in the form of the published CSV, of the published models, with random figures."
+    rng = np.random.default_rng(n_runs)
+    models = read_summary("fastai_timm").model_name.unique()
+    texts = {"dataset": rng.choice(["pets", "planet"], n_runs), "model_name": rng.choice(models, n_runs)}
+    return pd.DataFrame({**texts, **{name: rng.random(n_runs) for name in PUBLISHED_COLUMNS[2:]}})[PUBLISHED_COLUMNS]
+
+
+def article(runs: pd.DataFrame) -> list[pd.DataFrame]:
+    "What the article's notebook does with its table: a family for each run, a pivot table, the score, sorted per data set."
+    runs = runs.copy()
+    runs["family"] = runs.model_name.str.extract(r"^([a-z]+?(?:v2)?)(?:\d|_|$)", expand=False)
+    runs.loc[runs.family == "swinv2", "family"] = "swin"
+    best = runs.pivot_table(values=["error_rate", "fit_time", "GPU_mem"], index=["dataset", "family", "model_name"], aggfunc="min")
+    best = best.reset_index()
+    best["score"] = best.error_rate * (best.fit_time + 80)
+    return [best[best.dataset == name].sort_values("score").reset_index(drop=True) for name in ("pets", "planet")]
+
+
+def ours(runs: pd.DataFrame) -> pd.DataFrame: return rank(summarise(runs))
+
+
+def same(runs: pd.DataFrame) -> bool:
+    "Whether both sides give the same models in the same order with the same scores."
+    theirs = pd.concat(article(runs))
+    mine = ours(runs)
+    return list(theirs.model_name) == list(mine.model_name) and bool(np.allclose(theirs.score, mine.score))
+
+
+def peak(side: str, n_runs: int) -> float: # times the table's own size
+    "Peak memory above that of a process that only holds the table, measured in a process of its own."
+    done = subprocess.run([sys.executable, __file__, side, str(n_runs)], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def measure_peak(side: str, n_runs: int):
+    "Prints the table's size plus what the calculation needed on top at its highest, in tables. Linux only."
+    runs = make_table(n_runs)
+    {"ours": ours, "article": article}[side](runs.head(1000)) # imports and first calls are not the table's
+    Path("/proc/self/clear_refs").write_text("5") # the kernel's mark of the highest use starts anew
+    before = memory("VmRSS")
+    {"ours": ours, "article": article}[side](runs)
+    size = runs.memory_usage(deep=True).sum()
+    print((size + memory("VmHWM") - before) / size)
+
+
+def memory(name: str) -> int: # bytes
+    text = Path("/proc/self/status").read_text()
+    return next(int(row.split()[1]) * 1024 for row in text.splitlines() if row.startswith(name))
+
+
+def main():
+    lines, seconds = [], []
+    for n_runs in SIZES:
+        runs = make_table(n_runs)
+        assert same(runs)
+        took = alternate(5, article=lambda: article(runs), ours=lambda: ours(runs))
+        seconds.append({"runs": n_runs, **took})
+        lines.append(line(f"summary and ranking of {n_runs:,} runs", took["ours"], took["article"], took["article"] / took["ours"], "s",
+                          2 if n_runs == 10**6 else None))
+    exponent = {side: float(np.polyfit(np.log([s["runs"] for s in seconds]), np.log([s[side] for s in seconds]), 1)[0])
+                for side in ("article", "ours")}
+    print(f"growth exponent over these sizes: ours {exponent['ours']:.2f}, article's {exponent['article']:.2f} (target: at most 1.1)")
+    memory = {side: peak(side, 10**6) for side in ("article", "ours")}
+    print(f"peak memory, times the table, 10^6 runs: ours {memory['ours']:.2f}, article's {memory['article']:.2f} (target: at most 3)")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "runs.csv"
+        make_table(10**6).to_csv(path, index=False)
+        took = alternate(3, pandas=lambda: article(pd.read_csv(path)), ours=lambda: ours(read_runs(path)))
+    lines.append(line("the same from a CSV of 1,000,000 runs, read; ours checked, too", took["ours"], took["pandas"],
+                      took["pandas"] / took["ours"], "s"))
+    report("tables", lines, seconds=seconds, exponent=exponent, peak_memory=memory)
+
+
+if __name__ == "__main__":
+    logging.disable(logging.WARNING)
+    measure_peak(sys.argv[1], int(sys.argv[2])) if len(sys.argv) > 1 else main()

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FAMILY_COLOURS', 'HEIGHT', 'family_colour', 'error_by_fit_time', 'accuracy_by_speed', 'speed_by_parameters',
-           'set_renderer']
+           'set_renderer', 'sweep_against_sweep', 'intervals', 'error_by_accuracy', 'fronts_by_device']
 
 # %% ../nbs/08_charts.ipynb #25b75511
 import logging
@@ -120,3 +120,68 @@ def set_renderer():
     kaleido.start_sync_server(silence_warnings=True)  # one browser for all figures; without a Chrome it would hang
     pio.renderers["png"].width, pio.renderers["png"].height, pio.renderers["png"].scale = 900, HEIGHT, 1.5
     pio.renderers.default = "plotly_mimetype+png"
+
+# %% ../nbs/08_charts.ipynb #0359f1a7
+def sweep_against_sweep(
+    together: pd.DataFrame, # as `scores.side_by_side` gives it, of one data set
+    measure: str, # `error_rate` or `fit_time`
+    one: str, # a sweep's name there: across
+    other: str, # another's: up
+    title: str = "Two sweeps against each other",
+) -> go.Figure: # a dot a model, colour `family`; the dotted line is equality
+    "One measure of each model in two sweeps, over the models that both have."
+    x, y = f"{measure}_{one}", f"{measure}_{other}"
+    table = together.dropna(subset=[x, y])
+    what = {"error_rate": "error rate", "fit_time": "fine-tuning time (s)"}[measure]
+    figure = _scatter(table, False, x=x, y=y, log_x=True, log_y=True, hover_name="model_name", title=title,
+                      labels={x: f"{what}, {one}", y: f"{what}, {other}"}).update_traces(marker_size=9)
+    ends = [table[[x, y]].min(axis=None), table[[x, y]].max(axis=None)]
+    return figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", name="equal", line=dict(color="#888", dash="dot")))
+
+# %% ../nbs/08_charts.ipynb #c20bee26
+def intervals(
+    table: pd.DataFrame, # columns `low`, `high` and the one named by `value`; the index gives the labels; first row on top
+    value: str, # the column of the dots
+    axis: str, # what the dots are, with the unit
+    title: str = "Values and their intervals",
+    reference: float | None = None, # where a dotted line stands
+    colour: str | None = None, # a column: each of its values has a colour of its own
+) -> go.Figure:
+    "Each row's value with its interval."
+    groups = table.groupby(colour, sort=False) if colour else [("", table)]
+    figure = go.Figure(layout=dict(title=title, height=max(300, 110 + 26 * len(table.index.unique()) * len(groups)), template="plotly_white"))
+    for name, rows in groups:
+        bars = dict(type="data", symmetric=False, array=rows.high - rows[value], arrayminus=rows[value] - rows.low, thickness=1.5)
+        figure.add_trace(go.Scatter(x=rows[value], y=rows.index.astype(str), mode="markers", marker_size=9, error_x=bars, name=str(name)))
+    if reference is not None: figure.add_vline(reference, line=dict(color="#888", dash="dot"))
+    figure.update_layout(showlegend=bool(colour), legend=dict(traceorder="reversed"), scattermode="group").update_xaxes(title=axis)
+    return _finish(figure).update_yaxes(categoryorder="array", categoryarray=list(dict.fromkeys(table.index.astype(str)))[::-1])
+
+# %% ../nbs/08_charts.ipynb #63054c40
+def error_by_accuracy(
+    table: pd.DataFrame, # one row a model: `error_rate`, `model_name`, `family`, and the column `accuracy`
+    accuracy: str, # the column across, percent
+    axis: str, # its name in words
+    title: str = "Error after fine-tuning against accuracy before",
+) -> go.Figure: # both axes logarithmic in errors: x 100 − accuracy (%), y `error_rate`, colour `family`; one fitted line
+    "Each model's error after fine-tuning against its error on a test set, with the line of a power law through all."
+    shown = table.assign(wrong=100 - table[accuracy]).dropna(subset=["wrong", "error_rate"])
+    common = dict(x="wrong", y="error_rate", log_x=True, log_y=True, hover_name="model_name", title=title,
+                  labels={"wrong": f"error on {axis} (%)", "error_rate": "error rate after fine-tuning"})
+    figure = _scatter(shown, False, **common).update_traces(marker_size=9)
+    line = px.scatter(shown, trendline="ols", trendline_options={"log_x": True, "log_y": True}, **common).data[-1]
+    return figure.add_trace(line.update(name="all models", showlegend=True, line=dict(color="#888", dash="dot")))
+
+# %% ../nbs/08_charts.ipynb #18d242b9
+def fronts_by_device(
+    front: pd.DataFrame, # the front of each device, as `scores.pareto_front` gives it from `timm_benchmarks.models_on_devices`
+    quality: str, # the column upwards
+    axis: str, # its name in words
+    title: str = "The fronts of several devices",
+) -> go.Figure: # x `secs` (s an image, log), y `quality`, a stepped line per device
+    "How much accuracy each device gives for the time of one image, and with which models."
+    figure = px.line(front.sort_values(["device", "secs"]), x="secs", y=quality, color="device", markers=True, log_x=True, line_shape="hv",
+                     hover_name="weights", hover_data=["img_size", "param_count"], title=title, height=HEIGHT, template="plotly_white",
+                     labels={"secs": "seconds per image", quality: axis, "img_size": "image size (px)", "param_count": "parameters (millions)"},
+                     category_orders={"device": front.device.unique().tolist()})
+    return _finish(figure)

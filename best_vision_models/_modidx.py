@@ -434,4 +434,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                     'best_vision_models.timm_benchmarks.unmatched': ( 'timm_benchmarks.html#unmatched',
                                                                                                       'best_vision_models/timm_benchmarks.py'),
                                                     'best_vision_models.timm_benchmarks.weights_of': ( 'timm_benchmarks.html#weights_of',
-                                                                                                       'best_vision_models/timm_benchmarks.py')}}}
+                                                                                                       'best_vision_models/timm_benchmarks.py'),
+                                                    'best_vision_models.timm_benchmarks.with_benchmarks': ( 'timm_benchmarks.html#with_benchmarks',
+                                                                                                            'best_vision_models/timm_benchmarks.py')}}}

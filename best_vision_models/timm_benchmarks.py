@@ -6,7 +6,8 @@
 __all__ = ['BY_HAND', 'ARTICLE_FAMILIES', 'TEST_SETS', 'checkpoints_2022', 'make_weights_2022', 'read_weights_2022', 'weights_of',
            'read_results', 'list_benchmarks', 'choose_benchmark', 'merge_results', 'benchmark_family', 'article_models',
            'merge_benchmark', 'read_benchmark', 'unmatched', 'comparable', 'merge_accuracies', 'read_accuracies',
-           'merge_speeds', 'read_speeds', 'models_on_devices', 'pretraining', 'behind_front', 'shortlist']
+           'merge_speeds', 'read_speeds', 'models_on_devices', 'pretraining', 'behind_front', 'shortlist',
+           'with_benchmarks']
 
 # %% ../nbs/07_timm_benchmarks.ipynb #03349ef5
 import json
@@ -434,3 +435,18 @@ def shortlist(
     chosen = chosen if top is None else chosen.head(top)
     columns = [column for column in chosen if column not in ("device", "secs", "devices", "behind")]
     return chosen[columns + ["devices", "behind"]].reset_index(drop=True)
+
+# %% ../nbs/07_timm_benchmarks.ipynb #c1e888f6
+def with_benchmarks(
+    summary: pd.DataFrame, # as `scores.summarise` gives it; 2022 names or today's tags
+    img_size: int = 224, # pixels, at which the models were fine-tuned
+) -> pd.DataFrame: # `summary` with `weights, pretraining, img_size, TEST_SETS` (%), and `train_secs` (s an image); NA where timm has none
+    "Each model with its checkpoint's accuracies of 2026, at the tested size closest to `img_size`, and its training speed of 2022 on an RTX 3090."
+    accuracies = read_accuracies().drop(columns="param_count")
+    distance = (accuracies.img_size - img_size).abs()
+    closest = accuracies.loc[distance.sort_values(kind="stable").index].drop_duplicates("weights")
+    speed = read_benchmark("train", "timm_2022")
+    speed = speed[speed.train_img_size == img_size].drop_duplicates("weights")[["weights", "secs"]].rename(columns={"secs": "train_secs"})
+    weights = weights_of(summary.model_name)
+    table = summary.assign(weights=weights, pretraining=pretraining(weights))
+    return table.merge(closest, on="weights", how="left").merge(speed, on="weights", how="left")

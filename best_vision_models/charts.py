@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['FAMILY_COLOURS', 'HEIGHT', 'family_colour', 'error_by_fit_time', 'accuracy_by_speed', 'speed_by_parameters',
-           'set_renderer', 'sweep_against_sweep', 'intervals', 'error_by_accuracy', 'fronts_by_device']
+           'set_renderer', 'sweep_against_sweep', 'intervals', 'error_by_accuracy', 'fit_time_by_train_secs',
+           'residuals_by_fitted', 'fronts_by_device']
 
 # %% ../nbs/08_charts.ipynb #25b75511
 import logging
@@ -157,20 +158,45 @@ def intervals(
     figure.update_layout(showlegend=bool(colour), legend=dict(traceorder="reversed"), scattermode="group").update_xaxes(title=axis)
     return _finish(figure).update_yaxes(categoryorder="array", categoryarray=list(dict.fromkeys(table.index.astype(str)))[::-1])
 
-# %% ../nbs/08_charts.ipynb #63054c40
+# %% ../nbs/08_charts.ipynb #521ec6b4
+def _with_one_line(table: pd.DataFrame, log: bool, **arguments) -> go.Figure:
+    "A scatter plot coloured by family with one least squares line through all models, in the logarithms if the axes are so."
+    figure = _scatter(table, False, log_x=log, log_y=log, hover_name="model_name", **arguments).update_traces(marker_size=9)
+    line = px.scatter(table, trendline="ols", trendline_options={"log_x": log, "log_y": log}, **arguments).data[-1]
+    return figure.add_trace(line.update(name="all models", showlegend=True, line=dict(color="#888", dash="dot")))
+
+
 def error_by_accuracy(
     table: pd.DataFrame, # one row a model: `error_rate`, `model_name`, `family`, and the column `accuracy`
     accuracy: str, # the column across, percent
     axis: str, # its name in words
-    title: str = "Error after fine-tuning against accuracy before",
-) -> go.Figure: # both axes logarithmic in errors: x 100 − accuracy (%), y `error_rate`, colour `family`; one fitted line
+    title: str = "Error after fine-tuning against error before",
+) -> go.Figure: # x 100 − `accuracy` (%), y `error_rate` (fraction), both log, colour `family`; one fitted line
     "Each model's error after fine-tuning against its error on a test set, with the line of a power law through all."
     shown = table.assign(wrong=100 - table[accuracy]).dropna(subset=["wrong", "error_rate"])
-    common = dict(x="wrong", y="error_rate", log_x=True, log_y=True, hover_name="model_name", title=title,
-                  labels={"wrong": f"error on {axis} (%)", "error_rate": "error rate after fine-tuning"})
-    figure = _scatter(shown, False, **common).update_traces(marker_size=9)
-    line = px.scatter(shown, trendline="ols", trendline_options={"log_x": True, "log_y": True}, **common).data[-1]
-    return figure.add_trace(line.update(name="all models", showlegend=True, line=dict(color="#888", dash="dot")))
+    return _with_one_line(shown, True, x="wrong", y="error_rate", title=title,
+                          labels={"wrong": f"error on {axis} (%)", "error_rate": "error rate after fine-tuning"})
+
+
+def fit_time_by_train_secs(
+    table: pd.DataFrame, # as `timm_benchmarks.with_benchmarks` gives it, of one data set
+    title: str = "Fine-tuning time against training speed",
+) -> go.Figure: # x milliseconds an image in timm's benchmark, y `fit_time` (s), colour `family`; one fitted line
+    "Each model's fine-tuning time against the time of a training step for one image."
+    shown = table.assign(train_ms=1000 * table.train_secs).dropna(subset=["train_ms", "fit_time"])
+    return _with_one_line(shown, False, x="train_ms", y="fit_time", title=title,
+                          labels={"train_ms": "training step in timm's benchmark (ms per image)", "fit_time": "fine-tuning time (s)"})
+
+# %% ../nbs/08_charts.ipynb #9c971abd
+def residuals_by_fitted(
+    table: pd.DataFrame, # `fitted`, `residual`, `family`, `model_name`
+    axis: str, # what is fitted, in words
+    title: str = "What the regression leaves over",
+) -> go.Figure:
+    "Each model's residual against its fitted value."
+    figure = _scatter(table, False, x="fitted", y="residual", hover_name="model_name", title=title,
+                      labels={"fitted": f"expected {axis}", "residual": "observed less expected"}).update_traces(marker_size=9)
+    return figure.add_hline(0, line=dict(color="#888", dash="dot"))
 
 # %% ../nbs/08_charts.ipynb #18d242b9
 def fronts_by_device(

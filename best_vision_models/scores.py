@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SUMMARY_COLUMNS', 'FIT_TIME_OFFSET', 'RANKED_COLUMNS', 'RANK_BY', 'family', 'summarise', 'score', 'rank',
            'pareto_front', 'restore_published', 'matches_published', 'read_summary', 'rank_correlation', 'side_by_side',
-           'agreement', 'error_differences', 'family_effects']
+           'agreement', 'error_differences', 'diagnose', 'family_effects']
 
 # %% ../nbs/06_scores.ipynb #bfd6c063
 from itertools import combinations
@@ -193,6 +193,18 @@ def error_differences(
     kept = first.index[first.notna() & second.notna()]
     corrected = multipletests(p, method="holm")[1] if len(p) else p
     return pd.DataFrame({"difference": (second - first)[kept], "p": p.to_numpy(), "p_holm": corrected}, index=kept)
+
+# %% ../nbs/06_scores.ipynb #3a715ac4
+def diagnose(
+    fit, # a least squares fit of statsmodels; its data has `model_name`
+) -> dict: # `models`, `R²`, `residual std`, `unequal spread (p)`, `largest influence` and `of` which model
+    "How far a regression can be trusted: statsmodels' het_breuschpagan and Cook's distances."
+    from statsmodels.stats.diagnostic import het_breuschpagan
+
+    influence = fit.get_influence().cooks_distance[0]
+    return {"models": int(fit.nobs), "R²": fit.rsquared, "residual std": np.sqrt(fit.scale),
+            "unequal spread (p)": het_breuschpagan(fit.resid, fit.model.exog)[1],
+            "largest influence": influence.max(), "of": fit.model.data.frame.model_name.iloc[influence.argmax()]}
 
 # %% ../nbs/06_scores.ipynb #037137db
 def family_effects(

@@ -7,7 +7,7 @@ __all__ = ['BY_HAND', 'ARTICLE_FAMILIES', 'TEST_SETS', 'checkpoints_2022', 'make
            'read_results', 'list_benchmarks', 'choose_benchmark', 'merge_results', 'benchmark_family', 'article_models',
            'merge_benchmark', 'read_benchmark', 'unmatched', 'comparable', 'merge_accuracies', 'read_accuracies',
            'merge_speeds', 'read_speeds', 'models_on_devices', 'pretraining', 'behind_front', 'shortlist',
-           'with_benchmarks']
+           'near_other_fronts', 'with_benchmarks']
 
 # %% ../nbs/07_timm_benchmarks.ipynb #03349ef5
 import json
@@ -401,7 +401,7 @@ def pretraining(
     kind = larger.map({True: "ImageNet-12k to 22k", False: "ImageNet-1k"})
     return kind.mask(weights.str.contains(_WEB, na=False), "web").where(weights.notna())
 
-# %% ../nbs/07_timm_benchmarks.ipynb #c15f8ff8
+# %% ../nbs/07_timm_benchmarks.ipynb #eefa8de7
 def behind_front(
     models: pd.DataFrame, # `device`, `secs`, and the column `quality`; one row per device and model
     quality: str = "top1", # higher is better
@@ -413,28 +413,42 @@ def behind_front(
 
 def shortlist(
     models: pd.DataFrame, # as `models_on_devices` gives it
-    quality: str = "top1", # the column to be good in, percent
+    qualities: list[str] = ["top1"], # columns, percent; to be near the front in one of them is enough
     near: float = 0.5, # percentage points behind the front that still count as on it
     max_params: float = 100, # millions
     max_img_size: int = 256, # pixels
     min_top1: float = 75, # percent, on ImageNet
-    per_family: int = 5, # checkpoints of one family at most
+    per_family: int = 3, # checkpoints of one family at most
     leave_out: str | None = None, # a regular expression; names that match are not considered
     top: int | None = None, # so many at most
 ) -> pd.DataFrame: # one row a checkpoint, `devices` (on how many it is near the front), `behind` (points, where it is nearest)
-    "Checkpoints near the front of speed and `quality` on at least one device; those near on most devices come first."
-    if quality not in models: raise BadInput(f"no column {quality!r}; use one of {', '.join(models.select_dtypes('number'))}")
+    "Checkpoints near the front of speed and quality on at least one device; those near on most devices come first."
+    if missing := [quality for quality in qualities if quality not in models]:
+        raise BadInput(f"no column {missing[0]!r}; use one of {', '.join(models.select_dtypes('number'))}")
     fits = (models.param_count <= max_params) & (models.img_size <= max_img_size) & (models.top1 >= min_top1)
     if leave_out: fits &= ~models.weights.str.contains(leave_out)
-    candidates = models[fits].assign(behind=lambda table: behind_front(table, quality))
+    candidates = models[fits]
+    candidates = candidates.assign(behind=pd.concat([behind_front(candidates, quality) for quality in qualities], axis=1).min(axis=1))
     candidates = candidates[candidates.behind <= near]
     on = candidates.groupby("weights").device.nunique()
-    nearest = candidates.sort_values(["behind", "img_size"]).drop_duplicates("weights").assign(devices=lambda t: t.weights.map(on))
-    best_first = nearest.sort_values(["devices", "behind", quality, "weights"], ascending=[False, True, False, True])
+    nearest = candidates.sort_values(["behind", "img_size"]).drop_duplicates("weights").assign(devices=lambda table: table.weights.map(on))
+    best_first = nearest.sort_values(["devices", "behind", qualities[0], "weights"], ascending=[False, True, False, True])
     chosen = best_first.drop_duplicates("architecture").groupby("family").head(per_family)
     chosen = chosen if top is None else chosen.head(top)
     columns = [column for column in chosen if column not in ("device", "secs", "devices", "behind")]
     return chosen[columns + ["devices", "behind"]].reset_index(drop=True)
+
+# %% ../nbs/07_timm_benchmarks.ipynb #33eae547
+def near_other_fronts(
+    models: pd.DataFrame, # as `models_on_devices` gives it; only what was measured on every device is used
+    quality: str = "top1", # higher is better, percent
+    near: float = 0.5, # percentage points
+) -> pd.DataFrame: # a row and a column per device; shares, 1 on the diagonal
+    "Of each device's front (row) the share of models that are within `near` of the front of another device (column)."
+    measured = models[models.groupby(["weights", "img_size"]).device.transform("nunique") == models.device.nunique()]
+    behind = measured.assign(behind=behind_front(measured, quality)).pivot(index=["weights", "img_size"], columns="device", values="behind")
+    devices = models.device.unique()
+    return pd.DataFrame({other: {device: (behind.loc[behind[device] == 0, other] <= near).mean() for device in devices} for other in devices})
 
 # %% ../nbs/07_timm_benchmarks.ipynb #c1e888f6
 def with_benchmarks(

@@ -17,12 +17,15 @@ import plotly.express as px
 import plotly.graph_objects as go
 import plotly.io as pio
 
-# %% ../nbs/08_charts.ipynb #b5761f2a
+# %% ../nbs/08_charts.ipynb #78def720
 FAMILY_COLOURS = {
     "convnext": "#d62728", "convnext_in22": "#8c1a1b", "vit": "#1f77b4", "swin": "#ff7f0e", "swin_in22": "#a85300",
     "resnet": "#2ca02c", "resnetd": "#98df8a", "resnetrs": "#1b6e1b", "resnetv2": "#7f9a3c", "resnetblur": "#5fd3a5",
     "levit": "#9467bd", "regnetx": "#17becf", "regnety": "#0b6f7a", "regnetz": "#7fdbe6", "efficientnet": "#e377c2",
     "efficientnetv2": "#a8327e", "mobilevit": "#bcbd22", "mobilevitv2": "#7a7b10", "beit": "#8c564b", "vgg": "#7f7f7f",
+    "beitv2": "#c49c94", "convnextv2": "#ff6b6b", "deit": "#6baed6", "caformer": "#2d2d2d", "convformer": "#969696", "coatnet": "#b5179e",
+    "nextvit": "#f7b6d2", "tiny": "#393b79", "hgnetv2": "#dbb40c", "shvit": "#00a878", "repvit": "#c5b0d5", "resnext": "#ffbb78",
+    "pit": "#3f0fb7", "efficientvit": "#9edae5",
 }
 
 
@@ -122,7 +125,10 @@ def set_renderer():
     pio.renderers["png"].width, pio.renderers["png"].height, pio.renderers["png"].scale = 900, HEIGHT, 1.5
     pio.renderers.default = "plotly_mimetype+png"
 
-# %% ../nbs/08_charts.ipynb #0359f1a7
+# %% ../nbs/08_charts.ipynb #93b967bf
+_ERROR_TICKS = [0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8]
+
+
 def sweep_against_sweep(
     together: pd.DataFrame, # as `scores.side_by_side` gives it, of one data set
     measure: str, # `error_rate` or `fit_time`
@@ -136,10 +142,11 @@ def sweep_against_sweep(
     what = {"error_rate": "error rate", "fit_time": "fine-tuning time (s)"}[measure]
     figure = _scatter(table, False, x=x, y=y, log_x=True, log_y=True, hover_name="model_name", title=title,
                       labels={x: f"{what}, {one}", y: f"{what}, {other}"}).update_traces(marker_size=9)
+    if measure == "error_rate": figure.update_xaxes(tickvals=_ERROR_TICKS).update_yaxes(tickvals=_ERROR_TICKS)
     ends = [table[[x, y]].min(axis=None), table[[x, y]].max(axis=None)]
     return figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", name="equal", line=dict(color="#888", dash="dot")))
 
-# %% ../nbs/08_charts.ipynb #c20bee26
+# %% ../nbs/08_charts.ipynb #ae536d27
 def intervals(
     table: pd.DataFrame, # columns `low`, `high` and the one named by `value`; the index gives the labels; first row on top
     value: str, # the column of the dots
@@ -155,7 +162,7 @@ def intervals(
         bars = dict(type="data", symmetric=False, array=rows.high - rows[value], arrayminus=rows[value] - rows.low, thickness=1.5)
         figure.add_trace(go.Scatter(x=rows[value], y=rows.index.astype(str), mode="markers", marker_size=9, error_x=bars, name=str(name)))
     if reference is not None: figure.add_vline(reference, line=dict(color="#888", dash="dot"))
-    figure.update_layout(showlegend=bool(colour), legend=dict(traceorder="reversed"), scattermode="group").update_xaxes(title=axis)
+    figure.update_traces(orientation="h").update_layout(showlegend=bool(colour), scattermode="group").update_xaxes(title=axis)
     return _finish(figure).update_yaxes(categoryorder="array", categoryarray=list(dict.fromkeys(table.index.astype(str)))[::-1])
 
 # %% ../nbs/08_charts.ipynb #521ec6b4

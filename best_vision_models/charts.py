@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['FAMILY_COLOURS', 'HEIGHT', 'family_colour', 'error_by_fit_time', 'accuracy_by_speed', 'speed_by_parameters',
-           'set_renderer']
+           'set_renderer', 'sweep_against_sweep', 'intervals', 'error_by_accuracy', 'fit_time_by_train_secs',
+           'residuals_by_fitted', 'fronts_by_device']
 
 # %% ../nbs/08_charts.ipynb #25b75511
 import logging
@@ -16,12 +17,15 @@ import plotly.express as px
 import plotly.graph_objects as go
 import plotly.io as pio
 
-# %% ../nbs/08_charts.ipynb #b5761f2a
+# %% ../nbs/08_charts.ipynb #78def720
 FAMILY_COLOURS = {
     "convnext": "#d62728", "convnext_in22": "#8c1a1b", "vit": "#1f77b4", "swin": "#ff7f0e", "swin_in22": "#a85300",
     "resnet": "#2ca02c", "resnetd": "#98df8a", "resnetrs": "#1b6e1b", "resnetv2": "#7f9a3c", "resnetblur": "#5fd3a5",
     "levit": "#9467bd", "regnetx": "#17becf", "regnety": "#0b6f7a", "regnetz": "#7fdbe6", "efficientnet": "#e377c2",
     "efficientnetv2": "#a8327e", "mobilevit": "#bcbd22", "mobilevitv2": "#7a7b10", "beit": "#8c564b", "vgg": "#7f7f7f",
+    "beitv2": "#c49c94", "convnextv2": "#ff6b6b", "deit": "#6baed6", "caformer": "#2d2d2d", "convformer": "#969696", "coatnet": "#b5179e",
+    "nextvit": "#f7b6d2", "tiny": "#393b79", "hgnetv2": "#dbb40c", "shvit": "#00a878", "repvit": "#c5b0d5", "resnext": "#ffbb78",
+    "pit": "#3f0fb7", "efficientvit": "#9edae5",
 }
 
 
@@ -120,3 +124,97 @@ def set_renderer():
     kaleido.start_sync_server(silence_warnings=True)  # one browser for all figures; without a Chrome it would hang
     pio.renderers["png"].width, pio.renderers["png"].height, pio.renderers["png"].scale = 900, HEIGHT, 1.5
     pio.renderers.default = "plotly_mimetype+png"
+
+# %% ../nbs/08_charts.ipynb #93b967bf
+_ERROR_TICKS = [0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8]
+
+
+def sweep_against_sweep(
+    together: pd.DataFrame, # as `scores.side_by_side` gives it, of one data set
+    measure: str, # `error_rate` or `fit_time`
+    one: str, # a sweep's name there: across
+    other: str, # another's: up
+    title: str = "Two sweeps against each other",
+) -> go.Figure: # a dot a model, colour `family`; the dotted line is equality
+    "One measure of each model in two sweeps, over the models that both have."
+    x, y = f"{measure}_{one}", f"{measure}_{other}"
+    table = together.dropna(subset=[x, y])
+    what = {"error_rate": "error rate", "fit_time": "fine-tuning time (s)"}[measure]
+    figure = _scatter(table, False, x=x, y=y, log_x=True, log_y=True, hover_name="model_name", title=title,
+                      labels={x: f"{what}, {one}", y: f"{what}, {other}"}).update_traces(marker_size=9)
+    if measure == "error_rate": figure.update_xaxes(tickvals=_ERROR_TICKS).update_yaxes(tickvals=_ERROR_TICKS)
+    ends = [table[[x, y]].min(axis=None), table[[x, y]].max(axis=None)]
+    return figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", name="equal", line=dict(color="#888", dash="dot")))
+
+# %% ../nbs/08_charts.ipynb #ae536d27
+def intervals(
+    table: pd.DataFrame, # columns `low`, `high` and the one named by `value`; the index gives the labels; first row on top
+    value: str, # the column of the dots
+    axis: str, # what the dots are, with the unit
+    title: str = "Values and their intervals",
+    reference: float | None = None, # where a dotted line stands
+    colour: str | None = None, # a column: each of its values has a colour of its own
+) -> go.Figure:
+    "Each row's value with its interval."
+    groups = table.groupby(colour, sort=False) if colour else [("", table)]
+    figure = go.Figure(layout=dict(title=title, height=max(300, 110 + 26 * len(table.index.unique()) * len(groups)), template="plotly_white"))
+    for name, rows in groups:
+        bars = dict(type="data", symmetric=False, array=rows.high - rows[value], arrayminus=rows[value] - rows.low, thickness=1.5)
+        figure.add_trace(go.Scatter(x=rows[value], y=rows.index.astype(str), mode="markers", marker_size=9, error_x=bars, name=str(name)))
+    if reference is not None: figure.add_vline(reference, line=dict(color="#888", dash="dot"))
+    figure.update_traces(orientation="h").update_layout(showlegend=bool(colour), scattermode="group").update_xaxes(title=axis)
+    return _finish(figure).update_yaxes(categoryorder="array", categoryarray=list(dict.fromkeys(table.index.astype(str)))[::-1])
+
+# %% ../nbs/08_charts.ipynb #521ec6b4
+def _with_one_line(table: pd.DataFrame, log: bool, **arguments) -> go.Figure:
+    "A scatter plot coloured by family with one least squares line through all models, in the logarithms if the axes are so."
+    figure = _scatter(table, False, log_x=log, log_y=log, hover_name="model_name", **arguments).update_traces(marker_size=9)
+    line = px.scatter(table, trendline="ols", trendline_options={"log_x": log, "log_y": log}, **arguments).data[-1]
+    return figure.add_trace(line.update(name="all models", showlegend=True, line=dict(color="#888", dash="dot")))
+
+
+def error_by_accuracy(
+    table: pd.DataFrame, # one row a model: `error_rate`, `model_name`, `family`, and the column `accuracy`
+    accuracy: str, # the column across, percent
+    axis: str, # its name in words
+    title: str = "Error after fine-tuning against error before",
+) -> go.Figure: # x 100 − `accuracy` (%), y `error_rate` (fraction), both log, colour `family`; one fitted line
+    "Each model's error after fine-tuning against its error on a test set, with the line of a power law through all."
+    shown = table.assign(wrong=100 - table[accuracy]).dropna(subset=["wrong", "error_rate"])
+    return _with_one_line(shown, True, x="wrong", y="error_rate", title=title,
+                          labels={"wrong": f"error on {axis} (%)", "error_rate": "error rate after fine-tuning"})
+
+
+def fit_time_by_train_secs(
+    table: pd.DataFrame, # as `timm_benchmarks.with_benchmarks` gives it, of one data set
+    title: str = "Fine-tuning time against training speed",
+) -> go.Figure: # x milliseconds an image in timm's benchmark, y `fit_time` (s), colour `family`; one fitted line
+    "Each model's fine-tuning time against the time of a training step for one image."
+    shown = table.assign(train_ms=1000 * table.train_secs).dropna(subset=["train_ms", "fit_time"])
+    return _with_one_line(shown, False, x="train_ms", y="fit_time", title=title,
+                          labels={"train_ms": "training step in timm's benchmark (ms per image)", "fit_time": "fine-tuning time (s)"})
+
+# %% ../nbs/08_charts.ipynb #9c971abd
+def residuals_by_fitted(
+    table: pd.DataFrame, # `fitted`, `residual`, `family`, `model_name`
+    axis: str, # what is fitted, in words
+    title: str = "What the regression leaves over",
+) -> go.Figure:
+    "Each model's residual against its fitted value."
+    figure = _scatter(table, False, x="fitted", y="residual", hover_name="model_name", title=title,
+                      labels={"fitted": f"expected {axis}", "residual": "observed less expected"}).update_traces(marker_size=9)
+    return figure.add_hline(0, line=dict(color="#888", dash="dot"))
+
+# %% ../nbs/08_charts.ipynb #18d242b9
+def fronts_by_device(
+    front: pd.DataFrame, # the front of each device, as `scores.pareto_front` gives it from `timm_benchmarks.models_on_devices`
+    quality: str, # the column upwards
+    axis: str, # its name in words
+    title: str = "The fronts of several devices",
+) -> go.Figure: # x `secs` (s an image, log), y `quality`, a stepped line per device
+    "How much accuracy each device gives for the time of one image, and with which models."
+    figure = px.line(front.sort_values(["device", "secs"]), x="secs", y=quality, color="device", markers=True, log_x=True, line_shape="hv",
+                     hover_name="weights", hover_data=["img_size", "param_count"], title=title, height=HEIGHT, template="plotly_white",
+                     labels={"secs": "seconds per image", quality: axis, "img_size": "image size (px)", "param_count": "parameters (millions)"},
+                     category_orders={"device": front.device.unique().tolist()})
+    return _finish(figure)

@@ -8,7 +8,7 @@ __all__ = ['app', 'data_app', 'Format', 'Part', 'Names', 'ImagenetBy', 'By', 'Fo
            'sweep_status_command', 'sweep_create', 'sweep_agents', 'list_command', 'check_command', 'shipped_tables',
            'build_command', 'main']
 
-# %% ../nbs/09_cli.ipynb #648540af
+# %% ../nbs/09_cli.ipynb #c2deb393
 import contextlib
 import json
 import os
@@ -29,7 +29,8 @@ from best_vision_models.sources import (
     BadInput, Source, SourceUnavailable, cache_dir, data_dir, fetch, find_in_mirror, read_sources, read_table, write_table
 )
 from best_vision_models.timm_benchmarks import (
-    checkpoints_2022, choose_benchmark, list_benchmarks, make_weights_2022, merge_benchmark, read_benchmark, read_results
+    checkpoints_2022, choose_benchmark, list_benchmarks, make_weights_2022, merge_accuracies, merge_benchmark, merge_speeds,
+    read_benchmark, read_results
 )
 
 # %% ../nbs/09_cli.ipynb #4e4d4c9c
@@ -226,7 +227,7 @@ def check_command():
         print(f"{said:6} {problem or source.name}", flush=True)
     if wrong: raise SourceUnavailable(f"{wrong} sources could not be checked; the lines above say why")
 
-# %% ../nbs/09_cli.ipynb #77549a0b
+# %% ../nbs/09_cli.ipynb #a1c34193
 SHIPPED_BENCHMARKS = [
     ("infer", "timm_2022", dict(torch="pt111", layout="nhwc")), ("train", "timm_2022", dict(torch="pt111", layout="nhwc")),
     ("infer", "timm_2022", {}), ("train", "timm_2022", {}), ("infer", "timm_2026", {}), ("train", "timm_2026", {}),
@@ -263,6 +264,12 @@ def shipped_tables() -> dict[str, tuple[Callable[[], pd.DataFrame], str]]: # pat
         tables[f"summaries/{source}.{file}"] = (
             lambda part=part, source=source, file=file: merge_benchmark(part, source, file),
             f"timm's benchmark merged with its ImageNet results (notebook 07).\nSource: {read_sources()[source].url}{file}")
+    tables["summaries/timm_2026.accuracies.csv"] = (
+        lambda: merge_accuracies("timm_2026"),
+        f"Top-1 accuracy (%) of timm's checkpoints on six test sets (notebook 07).\nSource: {read_sources()['timm_2026'].url}")
+    tables["summaries/timm_2026.speeds.csv"] = (
+        lambda: merge_speeds("timm_2026"),
+        f"Images a second of timm's architectures in each inference benchmark (notebook 07).\nSource: {read_sources()['timm_2026'].url}")
     return tables
 
 

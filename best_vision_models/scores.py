@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['SUMMARY_COLUMNS', 'FIT_TIME_OFFSET', 'RANKED_COLUMNS', 'RANK_BY', 'family', 'summarise', 'score', 'rank',
-           'pareto_front', 'restore_published', 'matches_published', 'read_summary']
+           'pareto_front', 'restore_published', 'matches_published', 'read_summary', 'rank_correlation', 'side_by_side',
+           'agreement', 'error_differences', 'diagnose', 'family_effects']
 
-# %% ../nbs/06_scores.ipynb #0edf1025
+# %% ../nbs/06_scores.ipynb #bfd6c063
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -88,16 +90,19 @@ def rank(
     rest = [column for column in ranked if column not in RANKED_COLUMNS]
     return ranked[RANKED_COLUMNS + rest].reset_index(drop=True)
 
-# %% ../nbs/06_scores.ipynb #fbabb888
+# %% ../nbs/06_scores.ipynb #82db3dbd
 def pareto_front(
-    summary: pd.DataFrame, # with `dataset`, `error_rate` and `fit_time`
-) -> pd.DataFrame: # the rows that stay, fastest first within each dataset
-    "The models for which no other on the same dataset has at most their `error_rate` and `fit_time` and less of one."
-    by_time = summary.dropna(subset=["error_rate", "fit_time"]).sort_values(["dataset", "fit_time", "error_rate"])
-    best_so_far = by_time.groupby("dataset").error_rate.cummin()
-    best_before = best_so_far.groupby(by_time.dataset).shift(fill_value=np.inf)
-    front = by_time[by_time.error_rate < best_before]
-    return by_time.merge(front[["dataset", "fit_time", "error_rate"]])  # with those that are equal in both
+    table: pd.DataFrame, # a summary, or any other table with the columns below
+    costs: tuple[str, str] = ("fit_time", "error_rate"), # two columns, in both of which less is better
+    within: str = "dataset", # a column: each of its values has a front of its own
+) -> pd.DataFrame: # the rows that stay, by `within`, then by the first cost
+    "The rows for which no other with the same `within` has at most their two `costs` and less of one."
+    cost, error = costs
+    by_cost = table.dropna(subset=[cost, error]).sort_values([within, cost, error])
+    best_so_far = by_cost.groupby(within)[error].cummin()
+    best_before = best_so_far.groupby(by_cost[within]).shift(fill_value=np.inf)
+    front = by_cost[by_cost[error] < best_before]
+    return by_cost.merge(front[[within, cost, error]])  # with those that are equal in both
 
 # %% ../nbs/06_scores.ipynb #11206d0e
 def restore_published(
@@ -133,3 +138,92 @@ def read_summary(
         if not shipped.exists(): raise
         log.warning(f"{source}: the runs can't be reached, so this is the summary in data/summaries")
         return read_table(shipped)
+
+# %% ../nbs/06_scores.ipynb #03ccaf8c
+def rank_correlation(
+    x: pd.Series, # numbers; NA is left out, with its partner
+    y: pd.Series, # on the same index
+    level: float = 0.95, # how often the interval should hold the true value
+) -> dict: # `models` (pairs used), `correlation`, `low`, `high`; no interval for fewer than five pairs or a perfect order
+    "Spearman's rank correlation with an interval; Bonett & Wright 2000, Sample size requirements for estimating correlations."
+    from scipy.stats import norm, spearmanr
+
+    known = x.notna() & y.notna()
+    n, correlation = int(known.sum()), float(spearmanr(x[known], y[known]).statistic) if known.sum() > 1 else np.nan
+    if n < 5 or not abs(correlation) < 1: return dict(models=n, correlation=correlation, low=np.nan, high=np.nan)
+    half = norm.ppf((1 + level) / 2) * np.sqrt((1 + correlation**2 / 2) / (n - 3))
+    low, high = np.tanh(np.arctanh(correlation) + np.array([-half, half]))
+    return dict(models=n, correlation=correlation, low=float(low), high=float(high))
+
+# %% ../nbs/06_scores.ipynb #61637a7b
+def side_by_side(
+    sweeps: dict[str, pd.DataFrame], # a name of yours → its summary
+) -> pd.DataFrame: # `dataset, family, model_name`, then `error_rate_NAME` and `fit_time_NAME` (s) for each; NA where it has no such model
+    "Several summaries in one table, one row per data set and model."
+    keys = ["dataset", "family", "model_name"]
+    tables = [summary.set_index(keys)[["error_rate", "fit_time"]].add_suffix(f"_{name}") for name, summary in sweeps.items()]
+    return pd.concat(tables, axis=1).sort_index().reset_index()
+
+
+def agreement(
+    sweeps: dict[str, pd.DataFrame], # a name of yours → its summary
+    level: float = 0.95, # see `rank_correlation`
+) -> pd.DataFrame: # one row per data set, pair of sweeps and measure: `models`, `correlation`, `low`, `high`
+    "The rank correlation of `error_rate` and of `fit_time` between each two sweeps, over the models that both have."
+    rows = []
+    for dataset, models in side_by_side(sweeps).groupby("dataset"):
+        for measure in ("error_rate", "fit_time"):
+            for one, other in combinations(sweeps, 2):
+                found = rank_correlation(models[f"{measure}_{one}"], models[f"{measure}_{other}"], level)
+                rows.append({"dataset": dataset, "sweeps": f"{one} and {other}", "measure": measure, **found})
+    return pd.DataFrame(rows)
+
+# %% ../nbs/06_scores.ipynb #a020de53
+def error_differences(
+    first: pd.Series, # error rates, fractions
+    second: pd.Series, # those of the same models in another sweep
+    images: int, # validation images behind each
+) -> pd.DataFrame: # `difference` (second − first), `p` for no difference, `p_holm` the same for all models together
+    "How far two sweeps differ on each model, and whether chance could do it: a test of two proportions, with Holm's correction."
+    from statsmodels.stats.multitest import multipletests
+    from statsmodels.stats.proportion import proportions_ztest
+
+    wrong = (pd.concat([first, second], axis=1).dropna() * images).round().to_numpy()
+    p = pd.Series([proportions_ztest(pair, [images, images])[1] for pair in wrong], dtype=float).fillna(1.0)
+    kept = first.index[first.notna() & second.notna()]
+    corrected = multipletests(p, method="holm")[1] if len(p) else p
+    return pd.DataFrame({"difference": (second - first)[kept], "p": p.to_numpy(), "p_holm": corrected}, index=kept)
+
+# %% ../nbs/06_scores.ipynb #3a715ac4
+def diagnose(
+    fit, # a least squares fit of statsmodels; its data has `model_name`
+) -> dict: # `models`, `R²`, `residual std`, `unequal spread (p)`, `largest influence` and `of` which model
+    "How far a regression can be trusted: statsmodels' het_breuschpagan and Cook's distances."
+    from statsmodels.stats.diagnostic import het_breuschpagan
+
+    influence = fit.get_influence().cooks_distance[0]
+    return {"models": int(fit.nobs), "R²": fit.rsquared, "residual std": np.sqrt(fit.scale),
+            "unequal spread (p)": het_breuschpagan(fit.resid, fit.model.exog)[1],
+            "largest influence": influence.max(), "of": fit.model.data.frame.model_name.iloc[influence.argmax()]}
+
+# %% ../nbs/06_scores.ipynb #037137db
+def family_effects(
+    table: pd.DataFrame, # one row a model, with `family` and the formula's columns
+    formula: str, # what to expect, such as `np.log(error_rate) ~ np.log(100 - top1)`
+    level: float = 0.95,
+) -> pd.DataFrame: # per family: `models`, `effect`, `low`, `high`, in the units of the formula's left side; lowest first; no interval where no family differs
+    "What each family adds, compared with the average family: random intercepts of a mixed model (REML), with intervals; statsmodels."
+    import warnings
+
+    from scipy.stats import norm
+    from statsmodels.regression.mixed_linear_model import MixedLM
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # no difference between families at all is a valid answer, and warned of
+        fit = MixedLM.from_formula(formula, table, groups=table.family).fit(method="powell")  # gradients stop at zero too early
+    families = table.family.value_counts()
+    if fit.cov_re.iloc[0, 0] < 1e-8 * fit.scale: return pd.DataFrame({"models": families, "effect": 0.0, "low": np.nan, "high": np.nan})
+    effects = pd.DataFrame({"models": families, "effect": {family: effect.iloc[0] for family, effect in fit.random_effects.items()}})
+    spread = pd.Series({family: np.sqrt(covariance.iloc[0, 0]) for family, covariance in fit.random_effects_cov.items()})
+    half = norm.ppf((1 + level) / 2) * spread
+    return effects.assign(low=effects.effect - half, high=effects.effect + half).sort_values("effect")

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MAX_RUNS', 'RETRIES', 'Parameter', 'Metric', 'EarlyTerminate', 'SweepSpec', 'leaves', 'read_sweep', 'config_key',
            'sweep_configs', 'run_count', 'run_command', 'show_sweep', 'unresolved_models', 'moved_models',
-           'missing_runs', 'sweep_status', 'Rungs', 'fine_tune_run', 'Worker', 'run_sweep']
+           'missing_runs', 'sweep_status', 'Rungs', 'fine_tune_run', 'Worker', 'run_sweep', 'sweep_text']
 
 # %% ../nbs/03_sweeps.ipynb #e2415276
 import difflib
@@ -845,3 +845,12 @@ def _on_target(spec: SweepSpec, rows: list[dict]) -> bool:
     sign = 1 if spec.metric.goal == "minimize" else -1
     values = [row[spec.metric.name] for row in rows if isinstance(row.get(spec.metric.name), (int, float))]
     return any(sign * value <= sign * spec.metric.target for value in values)
+
+# %% ../nbs/03_sweeps.ipynb #06f95b77
+def sweep_text(
+    sweep: dict, # what the file shall say
+    about: str, # one or more lines, written above it as comments
+) -> str:
+    "The YAML of a sweep; raises `BadInput` if it isn't a valid one."
+    read_sweep(sweep)
+    return "".join(f"# {line}\n" for line in about.splitlines()) + yaml.safe_dump(sweep, sort_keys=False, width=120, allow_unicode=True)

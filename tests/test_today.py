@@ -1,0 +1,23 @@
+"The sweep that chapter 17 generates: fastai can fine-tune each of its models; the file is what the chapter shows."
+import nbformat
+import pytest
+from conftest import ROOT
+
+from best_vision_models.sweeps import read_sweep
+
+PARAMETERS = read_sweep(ROOT / "sweeps" / "today.yaml").parameters
+
+
+@pytest.mark.parametrize("model_name", PARAMETERS["model_name"].values)
+def test_fastai_can_fine_tune(model_name):
+    "Named exactly, and built at the sweep's image size."
+    from best_vision_models.fine_tune import find_model
+
+    assert find_model(model_name, PARAMETERS["img_size"].value).weights == model_name
+
+
+def test_the_file_is_what_the_chapter_generates():
+    "The chapter compares; test_notebooks holds it to what it says here."
+    notebook = nbformat.read(ROOT / "nbs" / "17_today.ipynb", as_version=4)
+    texts = [output["data"].get("text/markdown", "") for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
+    assert any("`sweeps/today.yaml` is the same as this sweep" in text for text in texts)

@@ -10,6 +10,7 @@ import tempfile
 import time
 
 import ray
+from measure import line, report
 
 from best_vision_models.sources import write_run
 from best_vision_models.sweeps import config_key, read_sweep, run_sweep, sweep_configs
@@ -55,9 +56,10 @@ if __name__ == "__main__":
     measured = [engine(grid(n_models), agents) for n_models in (9, 42, 86)] # 216, 1,008 and 2,064 runs
     (n1, t1), (n2, t2), (n3, t3) = measured
     loop, process = plain(grid(86)), fresh()
-    print(f"\n{'runs':>6} {'overhead a run':>15}   with {agents} agents; starting them is in it, starting Ray is not")
-    for runs, seconds in measured: print(f"{runs:6} {seconds / runs * 1000:12.1f} ms")
-    print(f"\neach further run: {(t2 - t1) / (n2 - n1) * 1000:.1f} ms up to {n2}, {(t3 - t2) / (n3 - n2) * 1000:.1f} ms from there to {n3}")
-    print(f"ratio of the two: {(t3 - t2) / (n3 - n2) / ((t2 - t1) / (n2 - n1)):.2f} (flat: 1)")
-    print(f"Ray / plain loop that writes the same files: {t3 / n3 / loop:.1f}   ({loop * 1000:.2f} ms a run)")
-    print(f"Ray / one empty Python process a run: {t3 / n3 / process:.2f}   ({process * 1000:.0f} ms a run)")
+    print(f"with {agents} agents; starting them is in it, starting Ray is not")
+    lines = [line(f"overhead of each of {n:,} runs, against an empty Python process", t / n * 1000, process * 1000, process / (t / n), "ms")
+             for n, t in measured]
+    lines.append(line(f"overhead of each of {n3:,} runs, against a plain loop", t3 / n3 * 1000, loop * 1000, loop / (t3 / n3), "ms"))
+    growth = (t3 - t2) / (n3 - n2) / ((t2 - t1) / (n2 - n1))
+    print(f"each further run from {n2:,} to {n3:,} costs {growth:.2f} of one from {n1:,} to {n2:,} (flat: 1)")
+    report("overhead", lines, growth=growth, agents=agents)

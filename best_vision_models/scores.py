@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['SUMMARY_COLUMNS', 'FIT_TIME_OFFSET', 'RANKED_COLUMNS', 'RANK_BY', 'family', 'summarise', 'score', 'rank',
-           'pareto_front', 'restore_published', 'matches_published', 'read_summary']
+           'pareto_front', 'restore_published', 'matches_published', 'read_summary', 'ensemble', 'ensemble_trials',
+           'ensemble_gain']
 
-# %% ../nbs/06_scores.ipynb #0edf1025
+# %% ../nbs/06_scores.ipynb #846caad2
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from .runs import read_runs
+from .runs import Preds, read_runs
 from .sources import BadInput, SourceUnavailable, data_dir, log, read_table
 
 # %% ../nbs/06_scores.ipynb #e8f314f6
@@ -133,3 +134,91 @@ def read_summary(
         if not shipped.exists(): raise
         log.warning(f"{source}: the runs can't be reached, so this is the summary in data/summaries")
         return read_table(shipped)
+
+# %% ../nbs/06_scores.ipynb #cb972298
+def _mistakes(
+    preds: np.ndarray, # … × images × classes, probabilities
+    targets: np.ndarray, # images, or images × classes
+) -> tuple[np.ndarray, np.ndarray]: # … × images each: the share of wrong answers, and log loss
+    "How wrong predictions are, image by image."
+    if targets.ndim == 1:
+        right = np.take_along_axis(preds, np.broadcast_to(targets[:, None], (*preds.shape[:-1], 1)), axis=-1)[..., 0]
+        return (preds.argmax(-1) != targets).astype(float), -np.log(right.clip(1e-7))
+    right = np.where(targets == 1, preds, 1 - preds)
+    return ((preds > 0.5) != targets).mean(-1), -np.log(right.clip(1e-7)).mean(-1)
+
+
+def _better(preds: np.ndarray, targets: np.ndarray) -> tuple[int, tuple[float, float]]: # which one, and how wrong it is
+    "The one with the fewest mistakes, and of those the lowest log loss."
+    wrong, loss = (each.mean(-1).round(12) for each in _mistakes(preds, targets))
+    first = np.lexsort((loss, wrong))[0]
+    return first, (wrong[first], loss[first])
+
+
+def ensemble(
+    preds: Preds, # as `read_preds` gives it
+    max_fit_time: float | None = None, # seconds, of all runs in it together
+    max_gpu_mem: float | None = None, # GiB, of each
+    max_runs: int = 10, # 1: the best single run
+) -> list[int]: # numbers of rows of `preds.runs`, in the order in which they were chosen
+    "The runs whose averaged predictions make the fewest mistakes on these images; greedy, Caruana et al. 2004."
+    for name, limit in (("max_fit_time", max_fit_time), ("max_gpu_mem", max_gpu_mem), ("max_runs", max_runs)):
+        if limit is not None and not 0 < limit < np.inf: raise BadInput(f"{name} is {limit}; give a number above 0")
+    time = preds.runs.fit_time.to_numpy(float) if max_fit_time is not None else np.zeros(len(preds.runs))
+    limit = np.inf if max_fit_time is None else max_fit_time
+    fits = time <= limit
+    if max_gpu_mem is not None: fits &= preds.runs.GPU_mem.to_numpy(float) <= max_gpu_mem
+    if not fits.any(): raise BadInput("no run fits the budget: raise max_fit_time or max_gpu_mem, if the runs have them")
+    best, fewest = [], (np.inf, np.inf)
+    for start in _starts(preds, np.flatnonzero(fits), time):
+        chosen, rest = [], [start]
+        while rest and len(chosen) < max_runs:
+            one, wrong = _better((preds.preds[chosen].sum(0) + preds.preds[rest]) / (len(chosen) + 1), preds.targets)
+            chosen = [*chosen, rest[one]]
+            if wrong < fewest: best, fewest = chosen, wrong
+            rest = [i for i in np.flatnonzero(fits) if i not in chosen and time[chosen].sum() + time[i] <= limit]
+    return [int(i) for i in best]
+
+
+def _starts(preds: Preds, runs: np.ndarray, time: np.ndarray): # yields numbers of rows, fastest first
+    "The runs that are better than all faster ones."
+    fewest = (np.inf, np.inf)
+    for run in sorted(runs, key=lambda i: (time[i], _better(preds.preds[[i]], preds.targets)[1])):
+        wrong = _better(preds.preds[[run]], preds.targets)[1]
+        if wrong < fewest: yield run
+        fewest = min(fewest, wrong)
+
+# %% ../nbs/06_scores.ipynb #070ae049
+def ensemble_trials(
+    preds: Preds, # as `read_preds` gives it
+    max_fit_time: float | None = None, # seconds, as `ensemble` takes it
+    max_gpu_mem: float | None = None, # GiB, as `ensemble` takes it
+    cuts: int = 20, # how many times the images are cut into halves
+    seed: int = 0, # of the cuts
+) -> pd.DataFrame: # one row a cut and image: `cut, image, runs, fit_time, error_rate`, and the last two for the best single run
+    "What an ensemble and the best single run get wrong in images that they weren't chosen by."
+    rng, trials = np.random.default_rng(seed), []
+    for cut in range(cuts):
+        halves = np.array_split(rng.permutation(len(preds.files)), 2)
+        for chosen_by, judged_by in (halves, halves[::-1]):
+            runs = ensemble(preds.of_images(chosen_by), max_fit_time, max_gpu_mem)
+            single = ensemble(preds.of_images(chosen_by), max_fit_time, max_gpu_mem, max_runs=1)
+            errors = [_mistakes(preds.preds[which][:, judged_by].mean(0), preds.targets[judged_by])[0] for which in (runs, single)]
+            times = [preds.runs.fit_time.iloc[which].sum() for which in (runs, single)]
+            trials.append(pd.DataFrame({"cut": cut, "image": judged_by, "runs": len(runs), "fit_time": times[0], "error_rate": errors[0],
+                                        "fit_time_single": times[1], "error_rate_single": errors[1]}))
+    return pd.concat(trials, ignore_index=True).sort_values(["cut", "image"], ignore_index=True)
+
+
+def ensemble_gain(
+    trials: pd.DataFrame, # as `ensemble_trials` gives it
+    confidence: float = 0.9, # of the interval `gain_low` to `gain_high`
+) -> pd.Series: # `runs, fit_time, error_rate`, the last two for the single run, `gain` (error rate saved) and its interval, `error_rate_std`
+    "Means over cuts and images; `error_rate_std` is over cuts. The interval is over images: another sample of them, same runs."
+    from statsmodels.stats.weightstats import DescrStatsW
+
+    means = trials.drop(columns=["cut", "image"]).mean()
+    gain = DescrStatsW((trials.error_rate_single - trials.error_rate).groupby(trials.image).mean())
+    low, high = gain.tconfint_mean(1 - confidence)
+    spread = trials.groupby("cut").error_rate.mean().std()
+    return pd.concat([means, pd.Series({"gain": gain.mean, "gain_low": low, "gain_high": high, "error_rate_std": spread})])

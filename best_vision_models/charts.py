@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FAMILY_COLOURS', 'HEIGHT', 'family_colour', 'error_by_fit_time', 'accuracy_by_speed', 'speed_by_parameters',
-           'set_renderer']
+           'set_renderer', 'error_by_budget']
 
 # %% ../nbs/08_charts.ipynb #25b75511
 import logging
@@ -120,3 +120,18 @@ def set_renderer():
     kaleido.start_sync_server(silence_warnings=True)  # one browser for all figures; without a Chrome it would hang
     pio.renderers["png"].width, pio.renderers["png"].height, pio.renderers["png"].scale = 900, HEIGHT, 1.5
     pio.renderers.default = "plotly_mimetype+png"
+
+# %% ../nbs/08_charts.ipynb #f0bd91c2
+def error_by_budget(
+    gains: pd.DataFrame, # one row a data set and budget: `dataset, max_fit_time` (s), `error_rate, error_rate_single`
+    title: str = "Error against the time allowed",
+) -> go.Figure: # x `max_fit_time` (s), y error (fraction), colour single or ensemble, one panel a data set
+    "What a budget buys: one model, or several averaged."
+    names = {"error_rate_single": "best single run", "error_rate": "several runs averaged"}
+    long = gains.rename(columns=names).melt(["dataset", "max_fit_time"], list(names.values()), "which", "error rate")
+    figure = px.line(long, x="max_fit_time", y="error rate", color="which", facet_col="dataset", markers=True, title=title, log_x=True,
+                     facet_col_spacing=0.07, height=450, template="plotly_white", color_discrete_sequence=["#7f7f7f", "#d62728"],
+                     labels={"max_fit_time": "fine-tuning time allowed (s)", "which": ""})
+    figure.for_each_annotation(lambda panel: panel.update(text=panel.text.removeprefix("dataset=")))
+    figure.update_yaxes(matches=None, showticklabels=True, rangemode="tozero").update_xaxes(matches=None)
+    return _finish(figure).update_layout(legend=dict(orientation="h", y=-0.25))

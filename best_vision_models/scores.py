@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['SUMMARY_COLUMNS', 'FIT_TIME_OFFSET', 'RANKED_COLUMNS', 'RANK_BY', 'family', 'summarise', 'score', 'rank',
            'pareto_front', 'restore_published', 'matches_published', 'read_summary', 'ensemble', 'ensemble_trials',
-           'ensemble_gain']
+           'ensemble_gain', 'ensemble_by_budget', 'ensemble_error', 'pick_models']
 
-# %% ../nbs/06_scores.ipynb #846caad2
+# %% ../nbs/06_scores.ipynb #430af7be
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from .runs import Preds, read_runs
-from .sources import BadInput, SourceUnavailable, data_dir, log, read_table
+from .sources import BadInput, SourceUnavailable, data_dir, log, read_table, weights_2022
 
 # %% ../nbs/06_scores.ipynb #e8f314f6
 def family(
@@ -222,3 +222,39 @@ def ensemble_gain(
     low, high = gain.tconfint_mean(1 - confidence)
     spread = trials.groupby("cut").error_rate.mean().std()
     return pd.concat([means, pd.Series({"gain": gain.mean, "gain_low": low, "gain_high": high, "error_rate_std": spread})])
+
+# %% ../nbs/06_scores.ipynb #da6c41ad
+def ensemble_by_budget(
+    preds: Preds, # as `read_preds` gives it
+    max_fit_times: list[float], # seconds
+    cuts: int = 20, # as `ensemble_trials` takes it
+) -> pd.DataFrame: # one row a budget: `max_fit_time`, and what `ensemble_gain` gives
+    "What several runs and the best single one get wrong, for each of some times allowed."
+    return pd.DataFrame([{"max_fit_time": seconds, **ensemble_gain(ensemble_trials(preds, seconds, cuts=cuts))} for seconds in max_fit_times])
+
+
+def ensemble_error(preds: Preds, runs: list[int]) -> float: # `runs`: numbers of rows of `preds.runs`
+    "The error rate of averaged predictions, on all the images."
+    return float(_mistakes(preds.preds[runs].mean(0), preds.targets)[0].mean())
+
+# %% ../nbs/06_scores.ipynb #b7392884
+def pick_models(
+    summary: pd.DataFrame, # as `summarise` gives it
+    dataset: str, # the one that is most like yours
+    minutes: float, # for all runs together
+    max_gpu_mem: float | None = None, # GiB
+    time_factor: float = 1, # your `fit_time` as a multiple of the published one
+    runs_per_model: int = 1, # learning rates × repeats
+) -> pd.DataFrame: # `family, model_name, weights, error_rate, fit_time, GPU_mem, minutes` (of its runs, as expected), best first
+    "The best model of each family by score, as many as the time is expected to last for."
+    for name, value in (("minutes", minutes), ("time_factor", time_factor), ("runs_per_model", runs_per_model)):
+        if not 0 < value < np.inf: raise BadInput(f"{name} is {value}; give a number above 0")
+    best = rank(summary, dataset, max_gpu_mem=max_gpu_mem).drop_duplicates("family").dropna(subset="fit_time")
+    best = best.assign(minutes=best.fit_time * time_factor * runs_per_model / 60, weights=best.model_name.replace(weights_2022()))
+    picked, spent = [], 0.0
+    for model in best.itertuples():
+        if spent + model.minutes <= minutes:
+            picked, spent = [*picked, model.Index], spent + model.minutes
+    if not picked: raise BadInput(f"{minutes} minutes are too few for any model here: the fastest needs {best.minutes.min():.1f}; give more, or fewer runs per model")
+    columns = ["family", "model_name", "weights", "error_rate", "fit_time", "GPU_mem", "minutes"]
+    return best.loc[picked, columns].reset_index(drop=True)

@@ -88,7 +88,7 @@ def weights_2022() -> dict[str, str]: # 2022 name → today's `architecture.tag`
     table = read_table(data_dir() / "summaries" / "weights_2022.csv").dropna(subset="weights")
     return dict(zip(table.model_name, table.weights))
 
-# %% ../nbs/00_sources.ipynb #2717e000
+# %% ../nbs/00_sources.ipynb #70f7e6f4
 def write_run(
     row: dict, # one run; its `run_id` names the file
     folder: str | Path, # made if it isn't there
@@ -97,8 +97,8 @@ def write_run(
     row = dict(row)
     path, preds = Path(folder) / f"{row['run_id']}.json", row.pop("preds", None)
     if preds: write_arrays(preds, path.with_suffix(".preds.npz"))
-    else: path.with_suffix(".preds.npz").unlink(missing_ok=True)  # an earlier run's of that name
     _replace(path, json.dumps(json_types(row), allow_nan=False) + "\n")
+    if not preds: path.with_suffix(".preds.npz").unlink(missing_ok=True)  # an earlier run's of that name
     return path
 
 

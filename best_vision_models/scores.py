@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SUMMARY_COLUMNS', 'FIT_TIME_OFFSET', 'RANKED_COLUMNS', 'RANK_BY', 'family', 'summarise', 'score', 'rank',
            'pareto_front', 'restore_published', 'matches_published', 'read_summary', 'ensemble', 'ensemble_trials',
-           'ensemble_gain', 'ensemble_by_budget', 'ensemble_error', 'pick_models']
+           'ensemble_error', 'ensemble_gain', 'ensemble_by_budget', 'pick_models']
 
 # %% ../nbs/06_scores.ipynb #430af7be
 from pathlib import Path
@@ -188,14 +188,14 @@ def _starts(preds: Preds, runs: np.ndarray, time: np.ndarray): # yields numbers 
         if wrong < fewest: yield run
         fewest = min(fewest, wrong)
 
-# %% ../nbs/06_scores.ipynb #070ae049
+# %% ../nbs/06_scores.ipynb #ab467702
 def ensemble_trials(
     preds: Preds, # as `read_preds` gives it
     max_fit_time: float | None = None, # seconds, as `ensemble` takes it
     max_gpu_mem: float | None = None, # GiB, as `ensemble` takes it
     cuts: int = 20, # how many times the images are cut into halves
     seed: int = 0, # of the cuts
-) -> pd.DataFrame: # one row a cut and image: `cut, image, runs, fit_time, error_rate`, and the last two for the best single run
+) -> pd.DataFrame: # one row a half that judged: `cut, runs, fit_time, error_rate`, and the last two for the best single run
     "What an ensemble and the best single run get wrong in images that they weren't chosen by."
     rng, trials = np.random.default_rng(seed), []
     for cut in range(cuts):
@@ -203,27 +203,31 @@ def ensemble_trials(
         for chosen_by, judged_by in (halves, halves[::-1]):
             runs = ensemble(preds.of_images(chosen_by), max_fit_time, max_gpu_mem)
             single = ensemble(preds.of_images(chosen_by), max_fit_time, max_gpu_mem, max_runs=1)
-            errors = [_mistakes(preds.preds[which][:, judged_by].mean(0), preds.targets[judged_by])[0] for which in (runs, single)]
+            errors = [ensemble_error(preds.of_images(judged_by), which) for which in (runs, single)]
             times = [preds.runs.fit_time.iloc[which].sum() for which in (runs, single)]
-            trials.append(pd.DataFrame({"cut": cut, "image": judged_by, "runs": len(runs), "fit_time": times[0], "error_rate": errors[0],
-                                        "fit_time_single": times[1], "error_rate_single": errors[1]}))
-    return pd.concat(trials, ignore_index=True).sort_values(["cut", "image"], ignore_index=True)
+            trials.append({"cut": cut, "runs": len(runs), "fit_time": times[0], "error_rate": errors[0],
+                           "fit_time_single": times[1], "error_rate_single": errors[1]})
+    return pd.DataFrame(trials)
+
+
+def ensemble_error(preds: Preds, runs: list[int]) -> float: # `runs`: numbers of rows of `preds.runs`
+    "The error rate of averaged predictions, on all the images."
+    return float(_mistakes(preds.preds[runs].mean(0), preds.targets)[0].mean())
 
 
 def ensemble_gain(
     trials: pd.DataFrame, # as `ensemble_trials` gives it
     confidence: float = 0.9, # of the interval `gain_low` to `gain_high`
-) -> pd.Series: # `runs, fit_time, error_rate`, the last two for the single run, `gain` (error rate saved) and its interval, `error_rate_std`
-    "Means over cuts and images; `error_rate_std` is over cuts. The interval is over images: another sample of them, same runs."
-    from statsmodels.stats.weightstats import DescrStatsW
+) -> pd.Series: # means of the columns of `trials`; `gain` (error rate saved by several), its interval, and `gain_std` over halves
+    "What averaging saves; the interval is the corrected resampled t of Nadeau & Bengio 2003, since halves share their images."
+    from scipy.stats import t
 
-    means = trials.drop(columns=["cut", "image"]).mean()
-    gain = DescrStatsW((trials.error_rate_single - trials.error_rate).groupby(trials.image).mean())
-    low, high = gain.tconfint_mean(1 - confidence)
-    spread = trials.groupby("cut").error_rate.mean().std()
-    return pd.concat([means, pd.Series({"gain": gain.mean, "gain_low": low, "gain_high": high, "error_rate_std": spread})])
+    gain = trials.error_rate_single - trials.error_rate
+    deviation = t.ppf((1 + confidence) / 2, len(gain) - 1) * gain.std() * np.sqrt(1 / len(gain) + 1)  # 1: as many judge as choose
+    limits = {"gain_low": gain.mean() - deviation, "gain_high": gain.mean() + deviation, "gain_std": gain.std()}
+    return pd.concat([trials.drop(columns="cut").mean(), pd.Series({"gain": gain.mean(), **limits})])
 
-# %% ../nbs/06_scores.ipynb #da6c41ad
+# %% ../nbs/06_scores.ipynb #975e3584
 def ensemble_by_budget(
     preds: Preds, # as `read_preds` gives it
     max_fit_times: list[float], # seconds
@@ -231,11 +235,6 @@ def ensemble_by_budget(
 ) -> pd.DataFrame: # one row a budget: `max_fit_time`, and what `ensemble_gain` gives
     "What several runs and the best single one get wrong, for each of some times allowed."
     return pd.DataFrame([{"max_fit_time": seconds, **ensemble_gain(ensemble_trials(preds, seconds, cuts=cuts))} for seconds in max_fit_times])
-
-
-def ensemble_error(preds: Preds, runs: list[int]) -> float: # `runs`: numbers of rows of `preds.runs`
-    "The error rate of averaged predictions, on all the images."
-    return float(_mistakes(preds.preds[runs].mean(0), preds.targets)[0].mean())
 
 # %% ../nbs/06_scores.ipynb #b7392884
 def pick_models(

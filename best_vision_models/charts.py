@@ -121,7 +121,7 @@ def set_renderer():
     pio.renderers["png"].width, pio.renderers["png"].height, pio.renderers["png"].scale = 900, HEIGHT, 1.5
     pio.renderers.default = "plotly_mimetype+png"
 
-# %% ../nbs/08_charts.ipynb #f0bd91c2
+# %% ../nbs/08_charts.ipynb #da858d43
 def error_by_budget(
     gains: pd.DataFrame, # one row a data set and budget: `dataset, max_fit_time` (s), `error_rate, error_rate_single`
     title: str = "Error against the time allowed",
@@ -133,5 +133,5 @@ def error_by_budget(
                      facet_col_spacing=0.07, height=450, template="plotly_white", color_discrete_sequence=["#7f7f7f", "#d62728"],
                      labels={"max_fit_time": "fine-tuning time allowed (s)", "which": ""})
     figure.for_each_annotation(lambda panel: panel.update(text=panel.text.removeprefix("dataset=")))
-    figure.update_yaxes(matches=None, showticklabels=True, rangemode="tozero").update_xaxes(matches=None)
+    figure.update_yaxes(matches=None, showticklabels=True, rangemode="tozero").update_xaxes(matches=None, dtick=0.30103)  # each twice the one before
     return _finish(figure).update_layout(legend=dict(orientation="h", y=-0.25))

@@ -22,5 +22,5 @@ setup(
     # The tables in data/ travel with the library, so that an installed copy ranks without a network.
     packages=[library, f"{library}.data"],
     package_dir={library: library, f"{library}.data": "data"},
-    package_data={f"{library}.data": ["sources.toml", "published/*.csv", "summaries/*.csv"]},
+    package_data={f"{library}.data": ["sources.toml", "published/*.csv", "summaries/*.csv", "summaries/*.npz"]},
 )

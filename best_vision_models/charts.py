@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FAMILY_COLOURS', 'HEIGHT', 'family_colour', 'error_by_fit_time', 'accuracy_by_speed', 'speed_by_parameters',
            'set_renderer', 'sweep_against_sweep', 'intervals', 'error_by_accuracy', 'fit_time_by_train_secs',
-           'residuals_by_fitted', 'fronts_by_device']
+           'residuals_by_fitted', 'fronts_by_device', 'error_by_budget']
 
 # %% ../nbs/08_charts.ipynb #25b75511
 import logging
@@ -218,3 +218,18 @@ def fronts_by_device(
                      labels={"secs": "seconds per image", quality: axis, "img_size": "image size (px)", "param_count": "parameters (millions)"},
                      category_orders={"device": front.device.unique().tolist()})
     return _finish(figure)
+
+# %% ../nbs/08_charts.ipynb #da858d43
+def error_by_budget(
+    gains: pd.DataFrame, # one row a data set and budget: `dataset, max_fit_time` (s), `error_rate, error_rate_single`
+    title: str = "Error against the time allowed",
+) -> go.Figure: # x `max_fit_time` (s), y error (fraction), colour single or ensemble, one panel a data set
+    "What a budget buys: one model, or several averaged."
+    names = {"error_rate_single": "best single run", "error_rate": "several runs averaged"}
+    long = gains.rename(columns=names).melt(["dataset", "max_fit_time"], list(names.values()), "which", "error rate")
+    figure = px.line(long, x="max_fit_time", y="error rate", color="which", facet_col="dataset", markers=True, title=title, log_x=True,
+                     facet_col_spacing=0.07, height=450, template="plotly_white", color_discrete_sequence=["#7f7f7f", "#d62728"],
+                     labels={"max_fit_time": "fine-tuning time allowed (s)", "which": ""})
+    figure.for_each_annotation(lambda panel: panel.update(text=panel.text.removeprefix("dataset=")))
+    figure.update_yaxes(matches=None, showticklabels=True, rangemode="tozero").update_xaxes(matches=None, dtick=0.30103)  # each twice the one before
+    return _finish(figure).update_layout(legend=dict(orientation="h", y=-0.25))

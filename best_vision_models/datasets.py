@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['DIGIT_NAMES', 'UPSTREAM_NAMES', 'DATASETS', 'images_path', 'check_images', 'cached_pixels', 'Originals',
-           'image_sizes', 'ImagesDL', 'use_image_cache', 'get_dls']
+           'image_sizes', 'ImagesDL', 'use_image_cache', 'get_dls', 'validation_files', 'describe_images']
 
-# %% ../nbs/01_datasets.ipynb #0840d1a7
+# %% ../nbs/01_datasets.ipynb #077530af
 import difflib
 import hashlib
 import os
@@ -41,7 +41,7 @@ from fastai.vision.utils import verify_image
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from .sources import BadInput, SourceUnavailable, cache_dir, log
+from .sources import BadInput, SourceUnavailable, cache_dir, log, sha256_of
 
 # %% ../nbs/01_datasets.ipynb #c69896ff
 DIGIT_NAMES = "zero one two three four five six seven eight nine".split()
@@ -375,3 +375,48 @@ def _check_labels(dls: DataLoaders, dataset: str, batch_size: int):
         for _ in dls.valid_ds.tls[1]: pass
     except KeyError as error:
         raise BadInput(f"{dataset}: {str(error.args[0]).splitlines()[0]}: add images with it, or change seed") from None
+
+# %% ../nbs/01_datasets.ipynb #5e0294be
+def validation_files(
+    dls: DataLoaders, # as `get_dls` gives it
+) -> list[str]: # in the order of the validation batches, below the data set's folder
+    "The validation images of a data set, by name."
+    return _files_of(dls.valid_ds, dls.path)
+
+
+def _files_of(images, path: Path) -> list[str]:
+    "The names of a part's images, as its CSV has them or below `path`."
+    if isinstance(images.items, pd.DataFrame): return images.items.iloc[:, 0].astype(str).tolist()
+    return [Path(f).relative_to(path).as_posix() for f in images.items]
+
+# %% ../nbs/01_datasets.ipynb #15f12384
+def describe_images(
+    dataset: str, # as for `get_dls`
+    label_pattern: str | None = None, # as for `get_dls`
+    seed: int = 42, # as for `get_dls`: fixes which images are held back for validation
+) -> pd.DataFrame: # one row an image: `file, labels` (a list), `width, height` (px), `validation`, `copy_of` (an equal file before it)
+    "What a data set holds; raises `BadInput` as `get_dls` does."
+    dls = get_dls(dataset, batch_size=2, seed=seed, label_pattern=label_pattern)
+    images = pd.concat([_describe_part(part, dls).assign(validation=part is dls.valid_ds) for part in (dls.train_ds, dls.valid_ds)])
+    images = images.sort_values("file", ignore_index=True)
+    first = images.groupby("sha256").file.transform("first")
+    return images.assign(copy_of=first.where(first != images.file)).drop(columns="sha256")
+
+
+def _describe_part(part, dls: DataLoaders) -> pd.DataFrame:
+    "Names, labels, sizes and checksums of the images of one part."
+    names = _files_of(part, dls.path)
+    with ThreadPoolExecutor() as pool: looks = list(pool.map(lambda name: _look(dls.path, name), names))
+    table = pd.DataFrame(looks, columns=["width", "height", "sha256"])
+    return table.assign(file=names, labels=[_labels(y, dls.vocab) for y in part.tls[1]])[["file", "labels", "width", "height", "sha256"]]
+
+
+def _labels(y, vocab) -> list[str]:
+    "The names of an image's class, or of its tags."
+    return [str(vocab[int(y)])] if y.ndim == 0 else [str(name) for name, there in zip(vocab, y) if there]
+
+
+def _look(path: Path, name: str) -> tuple[int, int, str]:
+    "Width, height and checksum of an image."
+    file = path / name if (path / name).is_file() else path / "train" / f"{name}.jpg"
+    with Image.open(file) as image: return *image.size, sha256_of(file)

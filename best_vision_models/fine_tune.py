@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['FineTuneConfig', 'read_config', 'run_key', 'TimmModel', 'find_model', 'BF16', 'find_precision', 'RunFailed',
-           'StopAtNaN', 'fine_tune', 'main']
+           'StopAtNaN', 'KeepPreds', 'fine_tune', 'main']
 
-# %% ../nbs/02_fine_tune.ipynb #63eb7267
+# %% ../nbs/02_fine_tune.ipynb #d1cd9d04
 import argparse
 import contextlib
 import difflib
@@ -28,9 +28,10 @@ from typing import Literal
 warnings.filterwarnings("ignore", message=".*torch.jit.script.*deprecated") # torchvision's; it would stand above every error
 import fastai
 import fastai.callback.schedule # gives Learner its `fine_tune`
+import numpy as np
 import timm
 import torch
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, GatherPredsCallback
 from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.training import GradientAccumulation
 from fastai.learner import Recorder
@@ -40,10 +41,10 @@ from fastai.torch_core import set_seed
 from fastai.vision.learner import vision_learner
 from pydantic import AliasChoices, BaseModel, Field, ValidationError, field_validator, model_validator
 
-from .datasets import UPSTREAM_NAMES, get_dls
+from .datasets import UPSTREAM_NAMES, get_dls, validation_files
 from .sources import BadInput, SourceUnavailable, log, weights_2022, write_run
 
-# %% ../nbs/02_fine_tune.ipynb #0deaa1eb
+# %% ../nbs/02_fine_tune.ipynb #92ef7ac2
 class FineTuneConfig(BaseModel, extra="forbid", frozen=True):
     "One run. Build it with `read_config`, which answers mistakes in one line."
     dataset: str = Field("pets", description="pets, planet, digits, digit_pairs, or the path of a folder or CSV")
@@ -61,8 +62,10 @@ class FineTuneConfig(BaseModel, extra="forbid", frozen=True):
     seed: int = Field(42, ge=0, le=2**31, description="fixes the split, and with `repeat` the training")
     repeat: int = Field(1, ge=1, le=10**6, validation_alias=AliasChoices("repeat", "num_experiments"),
                         description="number of this repetition: other training, same split")
-    precision: Literal["auto", "fp32", "fp16", "bf16"] = Field("auto", description="auto is bf16 where the GPU or CPU has it, else fp16 on a GPU, else fp32")
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
+        "auto", description="auto is bf16 where the GPU or CPU has it, else fp16 on a GPU, else fp32")
     image_cache: Literal["auto", "off"] = Field("auto", description="decode each image once per machine, or in each epoch")
+    save_preds: bool = Field(False, description="keep the validation predictions, beside the run's JSON file")
     wandb_project: str = Field("fine_tune_timm", description="Weights & Biases project")
     wandb_entity: str | None = Field(None, description="Weights & Biases user or team")
     wandb_mode: Literal["online", "offline", "disabled"] = Field(
@@ -96,10 +99,10 @@ def _in_words(error: dict) -> str:
     message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
     return f"{name} {error['input']!r} {message}" if name else message
 
-# %% ../nbs/02_fine_tune.ipynb #435656f0
+# %% ../nbs/02_fine_tune.ipynb #53598b3b
 def run_key(config: FineTuneConfig) -> str: # 12 hexadecimal digits
     "The identity of a run: a hash of every setting that can change its result."
-    settings = config.model_dump(exclude={"weights_dir", "wandb_project", "wandb_entity", "wandb_mode"})
+    settings = config.model_dump(exclude={"weights_dir", "save_preds", "wandb_project", "wandb_entity", "wandb_mode"})
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 # %% ../nbs/02_fine_tune.ipynb #5c68088d
@@ -266,6 +269,17 @@ def _train_within_memory(config: FineTuneConfig, model: TimmModel, tracking) -> 
         log.warning("GPU memory is too small for %d images: trying %d micro-batches of %d", micro_batch, accumulate,
                     micro_batch // 2)
 
+# %% ../nbs/02_fine_tune.ipynb #c01d22c4
+class KeepPreds(GatherPredsCallback):
+    "Holds the outputs and targets of the latest validation."
+    run_train = False
+
+    def arrays(self) -> dict: # `preds` (images × classes, probabilities), `targets`, `files`, `classes`
+        "What is kept of a run, as NumPy arrays."
+        preds = self.learn.loss_func.activation(torch.as_tensor(self.preds).float())
+        return {"preds": np.asarray(preds), "targets": np.asarray(self.targets).astype("int16"),
+                "files": np.array(validation_files(self.learn.dls)), "classes": np.array(list(map(str, self.learn.dls.vocab)))}
+
 # %% ../nbs/02_fine_tune.ipynb #54b9d95f
 def _start_wandb(config: FineTuneConfig, weights: str | None):
     "A W&B run; says in one line why there is none."
@@ -298,10 +312,10 @@ def _wandb_callbacks(run) -> list:
     from fastai.callback.wandb import WandbCallback
     return [WandbCallback(log=None, log_preds=False)]
 
-# %% ../nbs/02_fine_tune.ipynb #330f1a33
+# %% ../nbs/02_fine_tune.ipynb #7ff70f73
 def fine_tune(
     config: FineTuneConfig, # from `read_config`
-) -> dict: # one row of the runs table (DESIGN.md section 5), library versions, and `reason` where the run failed
+) -> dict: # one row of the runs table (DESIGN.md section 5), library versions, `reason` where the run failed, `preds` if asked for
     "Fine-tunes one model; raises `BadInput` or `SourceUnavailable` before training, and returns a failed run as a row that says why."
     model = find_model(config.model_name, config.img_size)
     if config.precision == "fp16" and not torch.cuda.is_available():
@@ -324,14 +338,16 @@ def fine_tune(
     }
     try:
         with _wandb_run(config, weights) as wandb_run:
-            row.update(_train_within_memory(config, model, lambda: _wandb_callbacks(wandb_run())))
+            keep = [KeepPreds()] if config.save_preds else []
+            row.update(_train_within_memory(config, model, lambda: [*_wandb_callbacks(wandb_run()), *keep]))
+            for kept in keep: row["preds"] = kept.arrays()
             measured = {name: row[name] for name in ("error_rate", "fit_time", "GPU_mem")}
             if run := wandb_run(): run.summary.update({"model_family": config.model_name.split("_")[0], **measured})
     except RunFailed as error:
         row.update(state="failed", reason=error.reason)
     return row
 
-# %% ../nbs/02_fine_tune.ipynb #1d64ff65
+# %% ../nbs/02_fine_tune.ipynb #8225f932
 class _Parser(argparse.ArgumentParser):
     "An argument parser whose errors are one line."
     def error(self, message): raise BadInput(f"{message} (see --help)")
@@ -359,8 +375,10 @@ def main(
     try:
         fields = vars(_parser().parse_args(argv))
         out = fields.pop("out")
-        with contextlib.redirect_stdout(sys.stderr): row = fine_tune(read_config(**fields))
-        print(json.dumps(row))
+        config = read_config(**fields)
+        if config.save_preds and not out: raise BadInput("save_preds needs a folder for the predictions: give --out DIR")
+        with contextlib.redirect_stdout(sys.stderr): row = fine_tune(config)
+        print(json.dumps({name: value for name, value in row.items() if name != "preds"}))
         if out: write_run(row, out)
     except BadInput as error:
         print(error, file=sys.stderr)

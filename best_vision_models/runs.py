@@ -4,17 +4,22 @@
 
 # %% auto #0
 __all__ = ['TEXT_COLUMNS', 'NUMBER_COLUMNS', 'RUNS_COLUMNS', 'NEEDED_COLUMNS', 'RUNS_SCHEMA', 'PUBLISHED_COLUMNS', 'read_runs',
-           'to_published']
+           'to_published', 'Preds', 'read_preds', 'write_preds']
 
-# %% ../nbs/05_runs.ipynb #0f8cc806
+# %% ../nbs/05_runs.ipynb #1a4871eb
 import urllib.error
 import warnings
+import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from .sources import BadInput, SourceUnavailable, comment_lines, fetch, log, read_run_files, read_sources
+from best_vision_models.sources import (
+    BadInput, SourceUnavailable, comment_lines, fetch, log, read_run_files, read_sources, write_arrays, write_table,
+)
 
 # %% ../nbs/05_runs.ipynb #44bf1393
 TEXT_COLUMNS = ["sweep", "run_id", "state", "dataset", "model_name", "weights", "pool", "resize_method", "device", "host",
@@ -148,3 +153,64 @@ def to_published(
 ) -> pd.DataFrame: # `PUBLISHED_COLUMNS`, one row a run; failed runs have empty cells, as there
     "Runs in the form of the published CSV; `.to_csv(path, index=False)` writes it."
     return runs.reindex(columns=PUBLISHED_COLUMNS)
+
+# %% ../nbs/05_runs.ipynb #1b089687
+@dataclass(frozen=True)
+class Preds:
+    "What several runs predicted for the same validation images."
+    runs: pd.DataFrame # one row a run, as `read_runs` gives it
+    preds: np.ndarray # runs × images × classes, probabilities
+    targets: np.ndarray # each image's class number; with several labels images × classes, 0 or 1
+    files: np.ndarray # each image's name
+    classes: np.ndarray # each class's name
+
+    def of_images(self, chosen: np.ndarray) -> "Preds": # `chosen`: numbers of images
+        "The same for some of the images."
+        return Preds(self.runs, self.preds[:, chosen], self.targets[chosen], self.files[chosen], self.classes)
+
+
+def _read_arrays(path: Path) -> dict: # `preds`, `targets`, `files`, `classes`
+    "The arrays that a run kept; raises `BadInput` for another file."
+    try:
+        with np.load(path, allow_pickle=False) as arrays: return {name: arrays[name] for name in ("preds", "targets", "files", "classes")}
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        raise BadInput(f"{path}: not the predictions that a run kept: remove it, and do that run again") from None
+
+
+def _beside(path: Path) -> Path: # of a run's JSON or a table of runs
+    "Where the predictions are."
+    return path.with_suffix(".preds.npz")
+
+
+def read_preds(
+    source: str | Path, # a sweep's folder, or a CSV that `write_preds` wrote
+    dataset: str | None = None, # only this one's; needed where there are several
+) -> Preds:
+    "The runs that kept their predictions, with these; raises `BadInput` where there are none, or for different images."
+    runs, path = read_runs(source), Path(source)
+    if dataset is not None: runs = runs[runs.dataset == dataset]
+    if path.is_dir():
+        runs = runs[[_beside(path / f"{run_id}.json").is_file() for run_id in runs.run_id]]
+        kept = [_read_arrays(_beside(path / f"{run_id}.json")) for run_id in runs.run_id]
+    else:
+        kept = [_read_arrays(_beside(path))] if len(runs) and _beside(path).is_file() else []
+    if not kept:
+        raise BadInput(f"{source}: no run{f' on {dataset}' if dataset else ''} kept its predictions: run the sweep with save_preds: {{value: true}}")
+    first = kept[0]
+    if not all(np.array_equal(first[name], other[name]) for other in kept for name in ("files", "targets", "classes")):
+        raise BadInput(f"{source}: its runs were judged by different images ({', '.join(runs.dataset.unique())}): "
+                       f"give one dataset, and runs of one seed")
+    preds = np.stack([arrays["preds"] for arrays in kept]) if path.is_dir() else first["preds"]
+    if preds.shape != (len(runs), len(first["files"]), len(first["classes"])): raise BadInput(f"{_beside(path)}: not the predictions of the runs in {path.name}")
+    return Preds(runs.reset_index(drop=True), preds.astype("float32"), first["targets"], first["files"], first["classes"])
+
+
+def write_preds(
+    preds: Preds, # what to write
+    path: str | Path, # a CSV for the runs; the predictions go beside it, in half precision
+    about: str, # source, commit and command, one or more lines
+) -> Path: # `path`
+    "Several runs and their predictions as two small files, which `read_preds` reads."
+    arrays = {"preds": preds.preds.astype("float16"), "targets": preds.targets, "files": preds.files, "classes": preds.classes}
+    write_arrays(arrays, _beside(Path(path)))
+    return write_table(preds.runs.dropna(axis=1, how="all"), path, about)

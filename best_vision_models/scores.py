@@ -5,17 +5,18 @@
 # %% auto #0
 __all__ = ['SUMMARY_COLUMNS', 'FIT_TIME_OFFSET', 'RANKED_COLUMNS', 'RANK_BY', 'family', 'summarise', 'score', 'rank',
            'pareto_front', 'restore_published', 'matches_published', 'read_summary', 'rank_correlation', 'side_by_side',
-           'agreement', 'error_differences', 'diagnose', 'family_effects']
+           'agreement', 'error_differences', 'diagnose', 'family_effects', 'ensemble', 'ensemble_trials',
+           'ensemble_error', 'ensemble_gain', 'ensemble_by_budget', 'pick_models']
 
-# %% ../nbs/06_scores.ipynb #bfd6c063
+# %% ../nbs/06_scores.ipynb #476e7e60
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from .runs import read_runs
-from .sources import BadInput, SourceUnavailable, data_dir, log, read_table
+from .runs import Preds, read_runs
+from .sources import BadInput, SourceUnavailable, data_dir, log, read_table, weights_2022
 
 # %% ../nbs/06_scores.ipynb #e8f314f6
 def family(
@@ -227,3 +228,126 @@ def family_effects(
     spread = pd.Series({family: np.sqrt(covariance.iloc[0, 0]) for family, covariance in fit.random_effects_cov.items()})
     half = norm.ppf((1 + level) / 2) * spread
     return effects.assign(low=effects.effect - half, high=effects.effect + half).sort_values("effect")
+
+# %% ../nbs/06_scores.ipynb #cb972298
+def _mistakes(
+    preds: np.ndarray, # … × images × classes, probabilities
+    targets: np.ndarray, # images, or images × classes
+) -> tuple[np.ndarray, np.ndarray]: # … × images each: the share of wrong answers, and log loss
+    "How wrong predictions are, image by image."
+    if targets.ndim == 1:
+        right = np.take_along_axis(preds, np.broadcast_to(targets[:, None], (*preds.shape[:-1], 1)), axis=-1)[..., 0]
+        return (preds.argmax(-1) != targets).astype(float), -np.log(right.clip(1e-7))
+    right = np.where(targets == 1, preds, 1 - preds)
+    return ((preds > 0.5) != targets).mean(-1), -np.log(right.clip(1e-7)).mean(-1)
+
+
+def _better(preds: np.ndarray, targets: np.ndarray) -> tuple[int, tuple[float, float]]: # which one, and how wrong it is
+    "The one with the fewest mistakes, and of those the lowest log loss."
+    wrong, loss = (each.mean(-1).round(12) for each in _mistakes(preds, targets))
+    first = np.lexsort((loss, wrong))[0]
+    return first, (wrong[first], loss[first])
+
+
+def ensemble(
+    preds: Preds, # as `read_preds` gives it
+    max_fit_time: float | None = None, # seconds, of all runs in it together
+    max_gpu_mem: float | None = None, # GiB, of each
+    max_runs: int = 10, # 1: the best single run
+) -> list[int]: # numbers of rows of `preds.runs`, in the order in which they were chosen
+    "The runs whose averaged predictions make the fewest mistakes on these images; greedy, Caruana et al. 2004."
+    for name, limit in (("max_fit_time", max_fit_time), ("max_gpu_mem", max_gpu_mem), ("max_runs", max_runs)):
+        if limit is not None and not 0 < limit < np.inf: raise BadInput(f"{name} is {limit}; give a number above 0")
+    time = preds.runs.fit_time.to_numpy(float) if max_fit_time is not None else np.zeros(len(preds.runs))
+    limit = np.inf if max_fit_time is None else max_fit_time
+    fits = time <= limit
+    if max_gpu_mem is not None: fits &= preds.runs.GPU_mem.to_numpy(float) <= max_gpu_mem
+    if not fits.any(): raise BadInput("no run fits the budget: raise max_fit_time or max_gpu_mem, if the runs have them")
+    best, fewest = [], (np.inf, np.inf)
+    for start in _starts(preds, np.flatnonzero(fits), time):
+        chosen, rest = [], [start]
+        while rest and len(chosen) < max_runs:
+            one, wrong = _better((preds.preds[chosen].sum(0) + preds.preds[rest]) / (len(chosen) + 1), preds.targets)
+            chosen = [*chosen, rest[one]]
+            if wrong < fewest: best, fewest = chosen, wrong
+            rest = [i for i in np.flatnonzero(fits) if i not in chosen and time[chosen].sum() + time[i] <= limit]
+    return [int(i) for i in best]
+
+
+def _starts(preds: Preds, runs: np.ndarray, time: np.ndarray): # yields numbers of rows, fastest first
+    "The runs that are better than all faster ones."
+    fewest = (np.inf, np.inf)
+    for run in sorted(runs, key=lambda i: (time[i], _better(preds.preds[[i]], preds.targets)[1])):
+        wrong = _better(preds.preds[[run]], preds.targets)[1]
+        if wrong < fewest: yield run
+        fewest = min(fewest, wrong)
+
+# %% ../nbs/06_scores.ipynb #ab467702
+def ensemble_trials(
+    preds: Preds, # as `read_preds` gives it
+    max_fit_time: float | None = None, # seconds, as `ensemble` takes it
+    max_gpu_mem: float | None = None, # GiB, as `ensemble` takes it
+    cuts: int = 20, # how many times the images are cut into halves
+    seed: int = 0, # of the cuts
+) -> pd.DataFrame: # one row a half that judged: `cut, runs, fit_time, error_rate`, and the last two for the best single run
+    "What an ensemble and the best single run get wrong in images that they weren't chosen by."
+    rng, trials = np.random.default_rng(seed), []
+    for cut in range(cuts):
+        halves = np.array_split(rng.permutation(len(preds.files)), 2)
+        for chosen_by, judged_by in (halves, halves[::-1]):
+            runs = ensemble(preds.of_images(chosen_by), max_fit_time, max_gpu_mem)
+            single = ensemble(preds.of_images(chosen_by), max_fit_time, max_gpu_mem, max_runs=1)
+            errors = [ensemble_error(preds.of_images(judged_by), which) for which in (runs, single)]
+            times = [preds.runs.fit_time.iloc[which].sum() for which in (runs, single)]
+            trials.append({"cut": cut, "runs": len(runs), "fit_time": times[0], "error_rate": errors[0],
+                           "fit_time_single": times[1], "error_rate_single": errors[1]})
+    return pd.DataFrame(trials)
+
+
+def ensemble_error(preds: Preds, runs: list[int]) -> float: # `runs`: numbers of rows of `preds.runs`
+    "The error rate of averaged predictions, on all the images."
+    return float(_mistakes(preds.preds[runs].mean(0), preds.targets)[0].mean())
+
+
+def ensemble_gain(
+    trials: pd.DataFrame, # as `ensemble_trials` gives it
+    confidence: float = 0.9, # of the interval `gain_low` to `gain_high`
+) -> pd.Series: # means of the columns of `trials`; `gain` (error rate saved by several), its interval, and `gain_std` over halves
+    "What averaging saves; the interval is the corrected resampled t of Nadeau & Bengio 2003, since halves share their images."
+    from scipy.stats import t
+
+    gain = trials.error_rate_single - trials.error_rate
+    deviation = t.ppf((1 + confidence) / 2, len(gain) - 1) * gain.std() * np.sqrt(1 / len(gain) + 1)  # 1: as many judge as choose
+    limits = {"gain_low": gain.mean() - deviation, "gain_high": gain.mean() + deviation, "gain_std": gain.std()}
+    return pd.concat([trials.drop(columns="cut").mean(), pd.Series({"gain": gain.mean(), **limits})])
+
+# %% ../nbs/06_scores.ipynb #975e3584
+def ensemble_by_budget(
+    preds: Preds, # as `read_preds` gives it
+    max_fit_times: list[float], # seconds
+    cuts: int = 20, # as `ensemble_trials` takes it
+) -> pd.DataFrame: # one row a budget: `max_fit_time`, and what `ensemble_gain` gives
+    "What several runs and the best single one get wrong, for each of some times allowed."
+    return pd.DataFrame([{"max_fit_time": seconds, **ensemble_gain(ensemble_trials(preds, seconds, cuts=cuts))} for seconds in max_fit_times])
+
+# %% ../nbs/06_scores.ipynb #b7392884
+def pick_models(
+    summary: pd.DataFrame, # as `summarise` gives it
+    dataset: str, # the one that is most like yours
+    minutes: float, # for all runs together
+    max_gpu_mem: float | None = None, # GiB
+    time_factor: float = 1, # your `fit_time` as a multiple of the published one
+    runs_per_model: int = 1, # learning rates × repeats
+) -> pd.DataFrame: # `family, model_name, weights, error_rate, fit_time, GPU_mem, minutes` (of its runs, as expected), best first
+    "The best model of each family by score, as many as the time is expected to last for."
+    for name, value in (("minutes", minutes), ("time_factor", time_factor), ("runs_per_model", runs_per_model)):
+        if not 0 < value < np.inf: raise BadInput(f"{name} is {value}; give a number above 0")
+    best = rank(summary, dataset, max_gpu_mem=max_gpu_mem).drop_duplicates("family").dropna(subset="fit_time")
+    best = best.assign(minutes=best.fit_time * time_factor * runs_per_model / 60, weights=best.model_name.replace(weights_2022()))
+    picked, spent = [], 0.0
+    for model in best.itertuples():
+        if spent + model.minutes <= minutes:
+            picked, spent = [*picked, model.Index], spent + model.minutes
+    if not picked: raise BadInput(f"{minutes} minutes are too few for any model here: the fastest needs {best.minutes.min():.1f}; give more, or fewer runs per model")
+    columns = ["family", "model_name", "weights", "error_rate", "fit_time", "GPU_mem", "minutes"]
+    return best.loc[picked, columns].reset_index(drop=True)

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['log', 'BadInput', 'SourceUnavailable', 'data_dir', 'write_table', 'comment_lines', 'read_table', 'weights_2022',
-           'write_run', 'json_types', 'read_run_files', 'Source', 'read_sources', 'cache_dir', 'sha256_of',
-           'find_in_mirror', 'fetch']
+           'write_run', 'write_arrays', 'json_types', 'read_run_files', 'Source', 'read_sources', 'cache_dir',
+           'sha256_of', 'find_in_mirror', 'fetch']
 
-# %% ../nbs/00_sources.ipynb #4d00dc45
+# %% ../nbs/00_sources.ipynb #3efd3ed1
 import hashlib
+import io
 import json
 import logging
 import math
@@ -22,6 +23,7 @@ from functools import cache
 from itertools import takewhile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pooch
 
@@ -42,14 +44,14 @@ def data_dir() -> Path: # the folder that holds `sources.toml`, `published/` and
     package = Path(__file__).parent
     return package / "data" if (package / "data").is_dir() else package.parent / "data"
 
-# %% ../nbs/00_sources.ipynb #7a1b6a66
-def _replace(path: Path, text: str):
-    "Write `text` to `path` in one step: a reader sees the old file or the new one, whole."
+# %% ../nbs/00_sources.ipynb #b128fcd0
+def _replace(path: Path, content: str | bytes):
+    "Write `content` to `path` in one step: a reader sees the old file or the new one, whole."
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with open(part, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(part, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -86,15 +88,25 @@ def weights_2022() -> dict[str, str]: # 2022 name → today's `architecture.tag`
     table = read_table(data_dir() / "summaries" / "weights_2022.csv").dropna(subset="weights")
     return dict(zip(table.model_name, table.weights))
 
-# %% ../nbs/00_sources.ipynb #07e1655d
+# %% ../nbs/00_sources.ipynb #70f7e6f4
 def write_run(
     row: dict, # one run; its `run_id` names the file
     folder: str | Path, # made if it isn't there
 ) -> Path: # `folder/<run_id>.json`
-    "Write one run as JSON, in one step."
-    path = Path(folder) / f"{row['run_id']}.json"
+    "Write one run as JSON, in one step; before it the arrays in `preds`, if there are any, to `<run_id>.preds.npz`."
+    row = dict(row)
+    path, preds = Path(folder) / f"{row['run_id']}.json", row.pop("preds", None)
+    if preds: write_arrays(preds, path.with_suffix(".preds.npz"))
     _replace(path, json.dumps(json_types(row), allow_nan=False) + "\n")
+    if not preds: path.with_suffix(".preds.npz").unlink(missing_ok=True)  # an earlier run's of that name
     return path
+
+
+def write_arrays(arrays: dict, path: Path):
+    "Write named arrays as a compressed .npz, in one step."
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    _replace(Path(path), content.getvalue())
 
 
 def json_types(value):

@@ -619,7 +619,7 @@ def fine_tune_run(
     finally: defaults.callbacks = defaults.callbacks[:-1]
     return {**row, "fit_time": None, "stopped_epoch": Report.epochs} if Report.stopped else row
 
-# %% ../nbs/03_sweeps.ipynb #ffe381a6
+# %% ../nbs/03_sweeps.ipynb #3b18b67f
 class Worker:
     "Does runs, one after another, in a process of its own."
     def __init__(self, run, rungs=None): self.run, self.rungs = run, rungs
@@ -630,7 +630,10 @@ class Worker:
 
         row = {"host": socket.gethostname(), "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         report = {"report": lambda metrics: ray.get(self.rungs.report.remote(key, metrics))} if self.rungs else {}
-        try: return {**row, "state": "finished", **json_types(self.run(config, **report))}
+        try:
+            done = dict(self.run(config, **report))
+            preds = {"preds": done.pop("preds")} if "preds" in done else {} # arrays, which `write_run` takes as they are
+            return {**row, "state": "finished", **json_types(done), **preds}
         except (Exception, SystemExit) as error:
             reason = (str(error).strip() or "no message").splitlines()[0]
             if not isinstance(error, (BadInput, SourceUnavailable)): reason = f"{type(error).__name__}: {reason}"

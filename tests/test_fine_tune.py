@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import MIRROR
@@ -323,6 +324,16 @@ def test_disk_full_loses_nothing(tmp_path, quick, monkeypatch, capsys):
     out, err = capsys.readouterr()
     assert json.loads(out)["state"] == "finished" and "No space left" in err.splitlines()[-1]
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_predictions_beside_the_run(tmp_path, quick, capsys):
+    flags = [f"--{k}={v}" for k, v in quick(save_preds=True).items()]
+    assert main([*flags, "--out", str(tmp_path)]) == 0
+    row = json.loads(capsys.readouterr().out)
+    with np.load(tmp_path / f"{row['run_id']}.preds.npz", allow_pickle=False) as kept:
+        assert (kept["preds"].argmax(1) != kept["targets"]).mean() == pytest.approx(row["error_rate"], abs=1e-6)
+        assert all(file.split("/")[0] == kept["classes"][target] for file, target in zip(kept["files"], kept["targets"]))
+    assert row["run_id"] == json.loads((tmp_path / f"{row['run_id']}.json").read_text())["run_id"] and "preds" not in row
 
 
 # --- Weights & Biases

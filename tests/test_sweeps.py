@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from best_vision_models import sweeps
+from best_vision_models.runs import read_preds
 from best_vision_models.sources import BadInput
 from best_vision_models.sources import read_run_files
 from best_vision_models.sweeps import read_sweep, run_sweep, sweep_configs, sweep_status
@@ -231,13 +232,17 @@ def test_hyperband_stops_runs_that_are_behind(tmp_path, ray_here):
 def test_hyperband_stops_real_training(tmp_path, ray_here):
     "Without a word of it in `fine_tune`: of two learning rates the hopeless one is stopped after its second epoch."
     pytest.importorskip("best_vision_models.fine_tune")
-    settings = {"dataset": "digit_pairs", "model_name": "resnet10t", "pretrained": False, "img_size": 32, "epochs": 3, "resize_method": "squish"}
+    settings = {"dataset": "digit_pairs", "model_name": "resnet10t", "pretrained": False, "img_size": 32, "epochs": 3, "resize_method": "squish",
+                "save_preds": True}
     spec = {"method": "grid", "metric": {"name": "error_rate"}, "early_terminate": {"type": "hyperband", "min_iter": 1},
             "parameters": {**{k: {"value": v} for k, v in settings.items()}, "learning_rate": {"values": [0.008, 1e-7]}}}
     assert run_sweep(spec, tmp_path / "out", agents=1)["finished"] == 2
     good, bad = sorted(read_run_files(tmp_path / "out"), key=lambda row: -row["learning_rate"])
     assert good["fit_time"] > 0 and "stopped_epoch" not in good
     assert bad["stopped_epoch"] == 2 and bad["fit_time"] is None and bad["error_rate"] > good["error_rate"]
+    kept = read_preds(tmp_path / "out")
+    errors = ((kept.preds > 0.5) != kept.targets).mean((1, 2))
+    assert errors == pytest.approx(kept.runs.error_rate.to_numpy(), abs=1e-6) and len(errors) == 2
 
 
 def test_six_real_runs_on_planet_resumed_and_ranked(tmp_path, monkeypatch):

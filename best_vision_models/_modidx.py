@@ -166,6 +166,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'best_vision_models.runs._tidy': ('runs.html#_tidy', 'best_vision_models/runs.py'),
                                          'best_vision_models.runs._to_names': ('runs.html#_to_names', 'best_vision_models/runs.py'),
                                          'best_vision_models.runs._to_numbers': ('runs.html#_to_numbers', 'best_vision_models/runs.py'),
+                                         'best_vision_models.runs.infer_learning_rate': ( 'runs.html#infer_learning_rate',
+                                                                                          'best_vision_models/runs.py'),
                                          'best_vision_models.runs.read_runs': ('runs.html#read_runs', 'best_vision_models/runs.py'),
                                          'best_vision_models.runs.to_published': ('runs.html#to_published', 'best_vision_models/runs.py')},
             'best_vision_models.scores': { 'best_vision_models.scores.family': ('scores.html#family', 'best_vision_models/scores.py'),

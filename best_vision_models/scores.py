@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SUMMARY_COLUMNS', 'FIT_TIME_OFFSET', 'RANKED_COLUMNS', 'RANK_BY', 'family', 'summarise', 'score', 'rank',
-           'pareto_front', 'restore_published', 'matches_published', 'read_summary']
+           'pareto_front', 'restore_published', 'matches_published', 'read_summary', 'run_spread', 'error_interval',
+           'bootstrap_interval', 'expected_minimum', 'draw_errors', 'probability_in_top']
 
 # %% ../nbs/06_scores.ipynb #0edf1025
 from pathlib import Path
@@ -133,3 +134,136 @@ def read_summary(
         if not shipped.exists(): raise
         log.warning(f"{source}: the runs can't be reached, so this is the summary in data/summaries")
         return read_table(shipped)
+
+# %% ../nbs/06_scores.ipynb #5bfcc1d9
+def run_spread(
+    summary: pd.DataFrame, # of one dataset, with `n_runs`, `error_rate_mean` and `error_rate_std`
+) -> pd.DataFrame: # `run_std` (fraction) and `degrees` of freedom, in the order of `summary`
+    "How much a model's error differs between runs: its own variance drawn towards all models'; Smyth 2004, doi 10.2202/1544-6115.1027."
+    from scipy.special import digamma, polygamma
+
+    error = summary.error_rate_mean.clip(lower=summary.error_rate_mean[summary.error_rate_mean > 0].min() / 2)
+    scale = error * (1 - error)
+    relative_variance = summary.error_rate_std.fillna(0).round(9) ** 2 / scale
+    repeated = summary.n_runs > 1
+    own_degrees, own_variance = summary.n_runs[repeated] - 1, relative_variance[repeated]
+    if not (own_variance > 0).any(): raise BadInput("nothing says how much runs differ: repeat some models, with another `repeat`")
+    tiny = own_variance[own_variance > 0].median() / 100  # runs that happen to be equal have no logarithm
+    centred = np.log(own_variance.clip(lower=tiny)) - digamma(own_degrees / 2) + np.log(own_degrees / 2)
+    excess = centred.var() - polygamma(1, own_degrees / 2).mean() if repeated.sum() > 2 else 0
+    prior_degrees = min(_degrees_of_spread(excess), own_degrees.sum())
+    prior_variance = np.exp(centred.mean() + digamma(prior_degrees / 2) - np.log(prior_degrees / 2))
+    degrees = summary.n_runs - 1
+    moderated = (prior_degrees * prior_variance + degrees * relative_variance) / (prior_degrees + degrees)
+    return pd.DataFrame({"run_std": (moderated * scale) ** 0.5, "degrees": (prior_degrees + degrees).clip(upper=own_degrees.sum())})
+
+
+def _degrees_of_spread(excess: float) -> float:
+    "The degrees of freedom whose log variances vary by `excess`: many, where the models' variances are alike."
+    from scipy.optimize import brentq
+    from scipy.special import polygamma
+
+    low, high = 0.1, 1e6
+    if excess <= polygamma(1, high): return 2 * high
+    return 2 * brentq(lambda half: polygamma(1, half) - excess, low, high) if excess < polygamma(1, low) else 2 * low
+
+# %% ../nbs/06_scores.ipynb #ab78d395
+def error_interval(
+    summary: pd.DataFrame, # as `summarise` gives it
+    confidence: float = 0.9, # of each interval, by itself
+    images: int | None = None, # validation images with one label each; gives the `_new_images` columns too
+) -> pd.DataFrame: # `summary` with `run_std`, `degrees`, `error_rate_low`, `error_rate_high`, all fractions
+    "Intervals for the mean error of a model's runs, on the same images and, where `images` is given, on new ones."
+    from scipy.stats import t
+
+    if not 0 < confidence < 1: raise BadInput(f"confidence is {confidence}; give a fraction such as 0.9")
+    if images is not None and images < 1: raise BadInput(f"images is {images}; give the number of validation images")
+    if summary.empty: raise BadInput("this table has no models: it can't say how runs differ")
+    table = summary.join(pd.concat([run_spread(models) for _, models in summary.groupby("dataset")]))
+    error, of_runs = table.error_rate_mean, table.run_std**2 / table.n_runs
+    half = t.ppf((1 + confidence) / 2, table.degrees) * of_runs**0.5
+    table = table.assign(error_rate_low=(error - half).clip(lower=0), error_rate_high=(error + half).clip(upper=1))
+    if images is None: return table
+    of_split = error * (1 - error) / images
+    degrees = (of_runs + of_split) ** 2 / (of_runs**2 / table.degrees)  # Satterthwaite: the split's part is known
+    half = t.ppf((1 + confidence) / 2, degrees) * (of_runs + of_split) ** 0.5
+    return table.assign(split_std=of_split**0.5, new_images_low=(error - half).clip(lower=0), new_images_high=(error + half).clip(upper=1))
+
+# %% ../nbs/06_scores.ipynb #f0c7bf3d
+def bootstrap_interval(
+    runs: pd.DataFrame, # one row a run, `dataset`, `model_name`, `error_rate`
+    confidence: float = 0.9, # of each interval, by itself
+    draws: int = 4000, # more: less noise in the ends
+    seed: int = 0, # the same seed, the same interval
+) -> pd.DataFrame: # as `error_interval`, with its ends from a bootstrap
+    "Intervals for the mean error of a model's runs from a studentised bootstrap of the deviations of all models' runs."
+    rng = np.random.default_rng(seed)
+    table = error_interval(summarise(runs), confidence)
+    ran = runs[runs.error_rate.notna()].merge(table, on=["dataset", "model_name"], suffixes=("", "_best"))
+    ran = ran[ran.n_runs > 1]
+    deviation = (ran.error_rate - ran.error_rate_mean) / (ran.run_std * (1 - 1 / ran.n_runs) ** 0.5)
+    ends = {}
+    for (dataset, n_runs), models in table.groupby(["dataset", "n_runs"]):
+        pooled = deviation[ran.dataset == dataset]
+        prior_degrees = max(models.degrees.iloc[0] - (n_runs - 1), 1)
+        spread = (prior_degrees / rng.chisquare(prior_degrees, (draws, 1))) ** 0.5
+        drawn = spread * rng.choice(pooled / pooled.std(), (draws, n_runs))
+        own = drawn.var(axis=1, ddof=1) * (n_runs - 1) if n_runs > 1 else 0
+        t_values = drawn.mean(axis=1) / ((prior_degrees + own) / (prior_degrees + n_runs - 1) / n_runs) ** 0.5
+        ends |= dict.fromkeys(models.index, np.quantile(t_values, [(1 + confidence) / 2, (1 - confidence) / 2]))
+    ends = np.array([ends[index] for index in table.index]) * (table.run_std / table.n_runs**0.5).to_numpy()[:, None]
+    return table.assign(error_rate_low=(table.error_rate_mean - ends[:, 0]).clip(lower=0),
+                        error_rate_high=(table.error_rate_mean - ends[:, 1]).clip(upper=1))
+
+# %% ../nbs/06_scores.ipynb #87464fbe
+def expected_minimum(
+    summary: pd.DataFrame, # as `summarise` gives it
+    n_runs: int, # the same for each model
+) -> pd.Series: # fraction, in the order of `summary`
+    "The lowest error that each model can expect over `n_runs` runs, for runs that vary normally by its `run_std`."
+    from scipy.stats import Normal, order_statistic
+
+    if n_runs < 1: raise BadInput(f"n_runs is {n_runs}; give 1 or more")
+    lowest = float(order_statistic(Normal(), r=1, n=n_runs).mean())  # in standard deviations, below 0
+    return summary.error_rate_mean + lowest * error_interval(summary).run_std
+
+# %% ../nbs/06_scores.ipynb #69be034f
+def draw_errors(
+    summary: pd.DataFrame, # of one dataset, as `summarise` gives it
+    draws: int = 4000, # how often
+    seed: int = 0, # the same seed, the same draws
+) -> np.ndarray: # fractions, one row a draw, one column a model
+    "True errors of all models, drawn from what their runs tell: each mean shrunk towards all (empirical Bayes), spread as in `run_spread`."
+    from statsmodels.stats.meta_analysis import combine_effects
+
+    rng, spread = np.random.default_rng(seed), run_spread(summary)
+    mean, degrees = summary.error_rate_mean.to_numpy(), spread.degrees.to_numpy()
+    variance = (spread.run_std**2 / summary.n_runs).to_numpy()
+    with np.errstate(divide="ignore"):
+        together = combine_effects(mean, variance, method_re="iterated")
+    between = max(together.tau2, variance.min() / 1e4)  # above 0, so that equal models share the places by chance
+    centre = together.mean_effect_re
+    drawn_variance = variance * degrees / rng.chisquare(degrees, (draws, len(summary)))
+    own = between / (between + drawn_variance)
+    return own * mean + (1 - own) * centre + (own * drawn_variance) ** 0.5 * rng.standard_normal((draws, len(summary)))
+
+
+def probability_in_top(
+    summary: pd.DataFrame, # as `summarise` gives it
+    top: int = 5, # so many models per dataset
+    by: str = "error_rate", # or `score`: with each model's mean `fit_time` taken as known
+    fit_time_offset: float = FIT_TIME_OFFSET, # seconds, see `score`
+    draws: int = 4000, # more: less noise
+    seed: int = 0, # the same seed, the same probabilities
+) -> pd.Series: # 0 to 1, in the order of `summary`; adds up to `top` per dataset
+    "The probability that a model's true mean error, or score, is among the `top` lowest of its dataset, on the same validation images."
+    if by not in ("error_rate", "score"): raise BadInput(f"can't say who is on top by {by!r}; use error_rate or score")
+    if top < 1: raise BadInput(f"top is {top}; give a number of models, 1 or more")
+    known = summary if by == "error_rate" else summary.dropna(subset="fit_time_mean")
+    probability = pd.Series(0.0, index=summary.index)
+    for _, models in known.groupby("dataset"):
+        drawn = draw_errors(models, draws, seed)
+        if by == "score": drawn = drawn * (models.fit_time_mean + fit_time_offset).to_numpy()
+        places = drawn.argsort(axis=1)[:, :top]
+        probability[models.index] = np.bincount(places.ravel(), minlength=len(models)) / draws
+    return probability

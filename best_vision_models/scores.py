@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['SUMMARY_COLUMNS', 'FIT_TIME_OFFSET', 'RANKED_COLUMNS', 'RANK_BY', 'family', 'summarise', 'score', 'rank',
            'pareto_front', 'restore_published', 'matches_published', 'read_summary', 'run_spread', 'error_interval',
-           'bootstrap_interval', 'expected_minimum', 'draw_errors', 'probability_in_top']
+           'bootstrap_interval', 'expected_minimum', 'draw_errors', 'probability_in_top', 'rank_by_offset', 'top_found',
+           'summarise_settings', 'setting_effects', 'setting_variance', 'compare_settings']
 
-# %% ../nbs/06_scores.ipynb #0edf1025
+# %% ../nbs/06_scores.ipynb #0e6d415e
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from .runs import read_runs
+from .runs import infer_learning_rate, read_runs
 from .sources import BadInput, SourceUnavailable, data_dir, log, read_table
 
 # %% ../nbs/06_scores.ipynb #e8f314f6
@@ -267,3 +268,109 @@ def probability_in_top(
         places = drawn.argsort(axis=1)[:, :top]
         probability[models.index] = np.bincount(places.ravel(), minlength=len(models)) / draws
     return probability
+
+# %% ../nbs/06_scores.ipynb #a6fdb031
+def rank_by_offset(
+    summary: pd.DataFrame, # of one dataset
+    offsets: list[float], # seconds, see `score`
+) -> pd.DataFrame: # ranks from 1, one row a model, one column an offset
+    "Each model's rank by score for each value of the score's constant."
+    return pd.DataFrame({offset: score(summary, offset).rank().to_numpy() for offset in offsets}, index=summary.model_name)
+
+# %% ../nbs/06_scores.ipynb #1a212edc
+def top_found(
+    summary: pd.DataFrame, # of one dataset, as `summarise` gives it
+    n_runs: int, # of each model, in the simulated sweep
+    by: str = "minimum", # or `mean`: what the simulated sweep orders its models by
+    top: int = 5, # so many models
+    draws: int = 500, # simulated sweeps
+    seed: int = 0, # the same seed, the same sweeps
+) -> float: # 0 to 1
+    "The share of the `top` truly best models that a sweep of `n_runs` runs a model puts among its own `top`, on the same validation images."
+    if by not in ("minimum", "mean"): raise BadInput(f"can't order by {by!r}; use minimum or mean")
+    if n_runs < 1: raise BadInput(f"n_runs is {n_runs}; give 1 or more")
+    truth = draw_errors(summary, draws, seed)
+    noise = np.random.default_rng(seed + 1).standard_normal((n_runs, *truth.shape)) * run_spread(summary).run_std.to_numpy()
+    seen = truth + (noise.min(axis=0) if by == "minimum" else noise.mean(axis=0))
+    true_top, seen_top = (errors.argsort(axis=1).argsort(axis=1) < top for errors in (truth, seen))
+    return float((true_top & seen_top).sum() / true_top.sum())
+
+# %% ../nbs/06_scores.ipynb #3c0c008b
+def summarise_settings(
+    runs: pd.DataFrame, # one row a run, with `learning_rate`
+) -> pd.DataFrame: # `summarise`'s columns and `learning_rate`, one row per dataset, model and learning rate
+    "The summary of each learning rate by itself; runs without one are left out."
+    parts = [summarise(part).assign(learning_rate=rate) for rate, part in runs.groupby("learning_rate")]
+    order = ["dataset", "family", "model_name", "learning_rate"]
+    columns = [*order, *(column for column in SUMMARY_COLUMNS if column not in order)]
+    return pd.concat(parts)[columns].sort_values(order, ignore_index=True)
+
+# %% ../nbs/06_scores.ipynb #4436d41c
+def setting_effects(
+    runs: pd.DataFrame, # one row a run (or a model and level): `model_name`, `error_rate`, the settings and `by`
+    setting: str, # a column; its lowest level is the baseline
+    by: str = "family", # effects apart for each value of this column
+    others: tuple[str, ...] = (), # settings that vary too and are held equal, each with an effect of its own for each `by`
+    confidence: float = 0.9, # of each interval, by itself
+) -> pd.DataFrame: # `by`, `level`, `baseline`, `times` (factor of the error), `low`, `high`, `p`, `p_holm`, `models`, `runs`
+    "How much a setting multiplies the error, by ordinary least squares on log errors within models (statsmodels); `p_holm` is Holm's, over all rows."
+    import statsmodels.api as sm
+    from statsmodels.stats.multitest import multipletests
+
+    if (runs.error_rate <= 0).any(): raise BadInput("an error_rate of 0 has no logarithm: leave those models out, or validate on more images")
+    if runs[setting].nunique() < 2: raise BadInput(f"all runs have the same {setting}: there is nothing to compare")
+    columns, rows = {f"model {name}": runs.model_name == name for name in runs.model_name.unique()}, []
+    for name in (setting, *others):
+        for group, part in runs.groupby(by):
+            baseline, *levels = sorted(part[name].unique())
+            columns |= {(name, group, level): (runs[by] == group) & (runs[name] == level) for level in levels}
+            if name == setting:
+                rows += [dict(zip((by, "level", "baseline", "models", "runs"), (group, level, baseline, part.model_name.nunique(), len(part))))
+                         for level in levels]
+    fit = sm.OLS(np.log(runs.error_rate.to_numpy()), np.column_stack(list(columns.values())).astype(float)).fit()
+    if fit.df_resid < 1: raise BadInput("as many effects as runs: repeat some, or compare fewer settings")
+    mine = [place for place, column in enumerate(columns) if column[0] == setting]
+    low, high = np.exp(fit.conf_int(1 - confidence)[mine]).T
+    p = fit.pvalues[mine]
+    return pd.DataFrame(rows).assign(times=np.exp(fit.params[mine]), low=low, high=high, p=p, p_holm=multipletests(p, method="holm")[1])
+
+# %% ../nbs/06_scores.ipynb #b30b09ec
+def setting_variance(
+    runs: pd.DataFrame, # as for `setting_effects`
+    settings: tuple[str, ...], # columns
+    by: str = "family", # what each setting may interact with
+) -> pd.DataFrame: # one row a term: `share` (0 to 1) of the variance of log error within models, `df`, `F`, `p`
+    "Main effects of settings, their interactions with `by` and with each other, by analysis of variance (type II, statsmodels)."
+    from statsmodels.formula.api import ols
+    from statsmodels.stats.anova import anova_lm
+
+    if (runs.error_rate <= 0).any(): raise BadInput("an error_rate of 0 has no logarithm: leave those models out, or validate on more images")
+    log_error = np.log(runs.error_rate)
+    table = runs.assign(within=log_error - log_error.groupby(runs.model_name).transform("mean"))
+    names = " + ".join(f"C({name})" for name in settings)
+    fit = ols(f"within ~ ({names})**2" + (f" + C({by}):({names})" if runs[by].nunique() > 1 else ""), table).fit()
+    fit.df_resid -= runs.model_name.nunique() - 1  # a mean was taken out for each model
+    if fit.df_resid < 1: raise BadInput("as many effects as runs: repeat some, or compare fewer settings")
+    anova = anova_lm(fit, typ=2).rename(columns={"PR(>F)": "p"})
+    anova.index = anova.index.str.replace(r"C\((\w+)\)", r"\1", regex=True).str.replace(":", " × ")
+    return anova.assign(share=anova.sum_sq / anova.sum_sq.sum())[["share", "df", "F", "p"]]
+
+# %% ../nbs/06_scores.ipynb #c46503b3
+def compare_settings(
+    settings: pd.DataFrame, # as `summarise_settings` gives it
+    level: float, # a learning rate
+    baseline: float, # another
+) -> pd.DataFrame: # `dataset, family, model_name`, `times` (mean error as a multiple of the baseline's), `p`, `p_holm` within the dataset
+    "Each model's mean error at one learning rate against another, on the same images; only models that ran at both."
+    from scipy.stats import t
+    from statsmodels.stats.multitest import multipletests
+
+    rows = error_interval(settings)
+    names = ["dataset", "family", "model_name"]
+    both = rows[rows.learning_rate == level].merge(rows[rows.learning_rate == baseline], on=names, suffixes=("", "_baseline"))
+    if both.empty: raise BadInput(f"no model ran at both {level} and {baseline}")
+    std = (both.run_std**2 / both.n_runs + both.run_std_baseline**2 / both.n_runs_baseline) ** 0.5
+    difference, degrees = both.error_rate_mean - both.error_rate_mean_baseline, both[["degrees", "degrees_baseline"]].min(axis=1)
+    both = both.assign(times=both.error_rate_mean / both.error_rate_mean_baseline, p=2 * t.sf(difference.abs() / std, degrees))
+    both["p_holm"] = both.groupby("dataset").p.transform(lambda p: multipletests(p, method="holm")[1])
+    return both[[*names, "times", "p", "p_holm"]]

@@ -136,27 +136,28 @@ def read_summary(
         log.warning(f"{source}: the runs can't be reached, so this is the summary in data/summaries")
         return read_table(shipped)
 
-# %% ../nbs/06_scores.ipynb #5bfcc1d9
+# %% ../nbs/06_scores.ipynb #0a5872fb
 def run_spread(
     summary: pd.DataFrame, # of one dataset, with `n_runs`, `error_rate_mean` and `error_rate_std`
 ) -> pd.DataFrame: # `run_std` (fraction) and `degrees` of freedom, in the order of `summary`
     "How much a model's error differs between runs: its own variance drawn towards all models'; Smyth 2004, doi 10.2202/1544-6115.1027."
     from scipy.special import digamma, polygamma
 
-    error = summary.error_rate_mean.clip(lower=summary.error_rate_mean[summary.error_rate_mean > 0].min() / 2)
+    n_runs, error, std = (summary[name].to_numpy(float) for name in ("n_runs", "error_rate_mean", "error_rate_std"))
+    if (n_runs < 2).all() or not (np.nan_to_num(std).round(9) > 0).any():
+        raise BadInput("nothing says how much runs differ: repeat some models, with another `repeat`")
+    error = error.clip(min=error[error > 0].min() / 2)
     scale = error * (1 - error)
-    relative_variance = summary.error_rate_std.fillna(0).round(9) ** 2 / scale
-    repeated = summary.n_runs > 1
-    own_degrees, own_variance = summary.n_runs[repeated] - 1, relative_variance[repeated]
-    if not (own_variance > 0).any(): raise BadInput("nothing says how much runs differ: repeat some models, with another `repeat`")
-    tiny = own_variance[own_variance > 0].median() / 100  # runs that happen to be equal have no logarithm
-    centred = np.log(own_variance.clip(lower=tiny)) - digamma(own_degrees / 2) + np.log(own_degrees / 2)
-    excess = centred.var() - polygamma(1, own_degrees / 2).mean() if repeated.sum() > 2 else 0
+    relative_variance = np.nan_to_num(std).round(9) ** 2 / scale
+    own_degrees, own_variance = n_runs[n_runs > 1] - 1, relative_variance[n_runs > 1]
+    tiny = np.median(own_variance[own_variance > 0]) / 100  # runs that happen to be equal have no logarithm
+    centred = np.log(own_variance.clip(min=tiny)) - digamma(own_degrees / 2) + np.log(own_degrees / 2)
+    excess = centred.var(ddof=1) - polygamma(1, own_degrees / 2).mean() if len(centred) > 2 else 0
     prior_degrees = min(_degrees_of_spread(excess), own_degrees.sum())
     prior_variance = np.exp(centred.mean() + digamma(prior_degrees / 2) - np.log(prior_degrees / 2))
-    degrees = summary.n_runs - 1
-    moderated = (prior_degrees * prior_variance + degrees * relative_variance) / (prior_degrees + degrees)
-    return pd.DataFrame({"run_std": (moderated * scale) ** 0.5, "degrees": (prior_degrees + degrees).clip(upper=own_degrees.sum())})
+    moderated = (prior_degrees * prior_variance + (n_runs - 1) * relative_variance) / (prior_degrees + n_runs - 1)
+    degrees = (prior_degrees + n_runs - 1).clip(max=own_degrees.sum())
+    return pd.DataFrame({"run_std": (moderated * scale) ** 0.5, "degrees": degrees}, index=summary.index)
 
 
 def _degrees_of_spread(excess: float) -> float:
@@ -334,7 +335,7 @@ def setting_effects(
     p = fit.pvalues[mine]
     return pd.DataFrame(rows).assign(times=np.exp(fit.params[mine]), low=low, high=high, p=p, p_holm=multipletests(p, method="holm")[1])
 
-# %% ../nbs/06_scores.ipynb #b30b09ec
+# %% ../nbs/06_scores.ipynb #0269e9b1
 def setting_variance(
     runs: pd.DataFrame, # as for `setting_effects`
     settings: tuple[str, ...], # columns
@@ -348,10 +349,11 @@ def setting_variance(
     log_error = np.log(runs.error_rate)
     table = runs.assign(within=log_error - log_error.groupby(runs.model_name).transform("mean"))
     names = " + ".join(f"C({name})" for name in settings)
-    fit = ols(f"within ~ ({names})**2" + (f" + C({by}):({names})" if runs[by].nunique() > 1 else ""), table).fit()
-    fit.df_resid -= runs.model_name.nunique() - 1  # a mean was taken out for each model
+    groups = runs[by].nunique()
+    fit = ols(f"within ~ ({names})**2" + (f" + C({by})*({names})" if groups > 1 else ""), table).fit()
+    fit.df_resid -= runs.model_name.nunique() - groups  # a mean was taken out for each model, not just for each of `by`
     if fit.df_resid < 1: raise BadInput("as many effects as runs: repeat some, or compare fewer settings")
-    anova = anova_lm(fit, typ=2).rename(columns={"PR(>F)": "p"})
+    anova = anova_lm(fit, typ=2).rename(columns={"PR(>F)": "p"}).drop(f"C({by})", errors="ignore")
     anova.index = anova.index.str.replace(r"C\((\w+)\)", r"\1", regex=True).str.replace(":", " × ")
     return anova.assign(share=anova.sum_sq / anova.sum_sq.sum())[["share", "df", "F", "p"]]
 

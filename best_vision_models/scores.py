@@ -306,7 +306,7 @@ def summarise_settings(
     columns = [*order, *(column for column in SUMMARY_COLUMNS if column not in order)]
     return pd.concat(parts)[columns].sort_values(order, ignore_index=True)
 
-# %% ../nbs/06_scores.ipynb #4436d41c
+# %% ../nbs/06_scores.ipynb #d4bb2669
 def setting_effects(
     runs: pd.DataFrame, # one row a run (or a model and level): `model_name`, `error_rate`, the settings and `by`
     setting: str, # a column; its lowest level is the baseline
@@ -328,14 +328,16 @@ def setting_effects(
             if name == setting:
                 rows += [dict(zip((by, "level", "baseline", "models", "runs"), (group, level, baseline, part.model_name.nunique(), len(part))))
                          for level in levels]
-    fit = sm.OLS(np.log(runs.error_rate.to_numpy()), np.column_stack(list(columns.values())).astype(float)).fit()
+    design = np.column_stack(list(columns.values())).astype(float)
+    if np.linalg.matrix_rank(design) < design.shape[1]: raise BadInput("some settings change only together: their effects can't be told apart")
+    fit = sm.OLS(np.log(runs.error_rate.to_numpy()), design).fit()
     if fit.df_resid < 1: raise BadInput("as many effects as runs: repeat some, or compare fewer settings")
     mine = [place for place, column in enumerate(columns) if column[0] == setting]
     low, high = np.exp(fit.conf_int(1 - confidence)[mine]).T
     p = fit.pvalues[mine]
     return pd.DataFrame(rows).assign(times=np.exp(fit.params[mine]), low=low, high=high, p=p, p_holm=multipletests(p, method="holm")[1])
 
-# %% ../nbs/06_scores.ipynb #0269e9b1
+# %% ../nbs/06_scores.ipynb #d5d3ed08
 def setting_variance(
     runs: pd.DataFrame, # as for `setting_effects`
     settings: tuple[str, ...], # columns
@@ -346,6 +348,9 @@ def setting_variance(
     from statsmodels.stats.anova import anova_lm
 
     if (runs.error_rate <= 0).any(): raise BadInput("an error_rate of 0 has no logarithm: leave those models out, or validate on more images")
+    for name in settings:
+        if (runs.groupby(by)[name].nunique() < runs[name].nunique()).any():
+            raise BadInput(f"not each {by} has all levels of {name}: leave those without out")
     log_error = np.log(runs.error_rate)
     table = runs.assign(within=log_error - log_error.groupby(runs.model_name).transform("mean"))
     names = " + ".join(f"C({name})" for name in settings)

@@ -121,7 +121,7 @@ def set_renderer():
     pio.renderers["png"].width, pio.renderers["png"].height, pio.renderers["png"].scale = 900, HEIGHT, 1.5
     pio.renderers.default = "plotly_mimetype+png"
 
-# %% ../nbs/08_charts.ipynb #0f028a24
+# %% ../nbs/08_charts.ipynb #d6459fce
 def error_intervals(
     intervals: pd.DataFrame, # one row a model, as `scores.error_interval` gives it
     title: str = "Error with its intervals",
@@ -134,7 +134,8 @@ def error_intervals(
         if f"{column}_low" not in table: continue
         mean = table.error_rate_mean
         error = dict(type="data", array=table[f"{column}_high"] - mean, arrayminus=mean - table[f"{column}_low"], thickness=width, width=0, color=colour)
-        figure.add_scatter(x=mean, y=table.model_name, error_x=error, mode="markers", marker_size=1, marker_color=colour, name=name, hoverinfo="skip")
+        figure.add_scatter(x=mean, y=table.model_name, error_x=error, mode="markers", name=name, hoverinfo="skip",
+                           marker=dict(symbol="line-ew", size=12, line=dict(width=width, color=colour)))
     figure.add_scatter(x=table.error_rate_mean, y=table.model_name, mode="markers", name="mean of the runs", marker=dict(
         size=9, color=[family_colour(family) for family in table.family]), text=table.family, hovertemplate="%{y} (%{text}): %{x:.4f}<extra></extra>")
     figure.update_layout(title=title, height=max(HEIGHT, 24 * len(table) + 160), template="plotly_white", legend=dict(orientation="h", y=-0.12))
@@ -159,17 +160,19 @@ def effect_intervals(
     figure.update_xaxes(title_text="error, as a multiple of the baseline's", type="log").update_yaxes(autorange="reversed")
     return _finish(figure).update_layout(margin_l=140)
 
-# %% ../nbs/08_charts.ipynb #75c88298
+# %% ../nbs/08_charts.ipynb #f4e20cf2
 def ranks_by_offset(
     ranks: pd.DataFrame, # as `scores.rank_by_offset` gives it; only models that shall be seen
     families: pd.Series, # each model's family, by `model_name`
     title: str = "Rank by score, for each constant",
 ) -> go.Figure: # x the score's constant (s), y rank, a line per model
     "Each model's rank against the score's constant."
-    figure = go.Figure()
+    figure, dashes = go.Figure(), ["solid", "dash", "dot", "dashdot", "longdash"]
     for model_name, places in ranks.iterrows():
+        of_family = [name for name in ranks.index if families[name] == families[model_name]]
         figure.add_scatter(x=[str(offset) for offset in ranks.columns], y=places, mode="lines+markers", name=model_name,
-                           line_color=family_colour(families[model_name]), hovertemplate=f"{model_name}: %{{y}} at %{{x}} s<extra></extra>")
+                           line=dict(color=family_colour(families[model_name]), dash=dashes[of_family.index(model_name) % len(dashes)]),
+                           hovertemplate=f"{model_name}: %{{y}} at %{{x}} s<extra></extra>")
     figure.update_layout(title=title, height=HEIGHT, template="plotly_white")
     figure.update_xaxes(title_text="constant of the score (s)", type="category").update_yaxes(title_text="rank by score", autorange="reversed")
     return _finish(figure)

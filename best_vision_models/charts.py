@@ -121,7 +121,7 @@ def set_renderer():
     pio.renderers["png"].width, pio.renderers["png"].height, pio.renderers["png"].scale = 900, HEIGHT, 1.5
     pio.renderers.default = "plotly_mimetype+png"
 
-# %% ../nbs/08_charts.ipynb #d6459fce
+# %% ../nbs/08_charts.ipynb #2110b86f
 def error_intervals(
     intervals: pd.DataFrame, # one row a model, as `scores.error_interval` gives it
     title: str = "Error with its intervals",
@@ -133,7 +133,8 @@ def error_intervals(
     for name, column, width, colour in bars:
         if f"{column}_low" not in table: continue
         mean = table.error_rate_mean
-        error = dict(type="data", array=table[f"{column}_high"] - mean, arrayminus=mean - table[f"{column}_low"], thickness=width, width=0, color=colour)
+        error = dict(type="data", array=table[f"{column}_high"] - mean, arrayminus=mean - table[f"{column}_low"],
+                     thickness=width, width=0, color=colour)
         figure.add_scatter(x=mean, y=table.model_name, error_x=error, mode="markers", name=name, hoverinfo="skip",
                            marker=dict(symbol="line-ew", size=12, line=dict(width=width, color=colour)))
     figure.add_scatter(x=table.error_rate_mean, y=table.model_name, mode="markers", name="mean of the runs", marker=dict(
@@ -142,7 +143,7 @@ def error_intervals(
     figure.update_xaxes(title_text="error rate").update_yaxes(autorange="reversed")
     return _finish(figure).update_layout(margin_l=230)
 
-# %% ../nbs/08_charts.ipynb #2f39688c
+# %% ../nbs/08_charts.ipynb #4e8643cc
 def effect_intervals(
     effects: pd.DataFrame, # as `scores.setting_effects` gives it
     by: str = "family", # the column of the rows
@@ -154,7 +155,8 @@ def effect_intervals(
     figure = go.Figure(go.Scatter(
         x=table.times, y=table[by].astype(str), error_x=error, mode="markers", name="factor of the error",
         marker=dict(size=10, color=[family_colour(group) for group in table[by].astype(str)]),
-        customdata=table[["level", "baseline", "models"]], hovertemplate="%{y}: × %{x:.2f}, %{customdata[0]} against %{customdata[1]}, %{customdata[2]} models<extra></extra>"))
+        customdata=table[["level", "baseline", "models"]],
+        hovertemplate="%{y}: × %{x:.2f}, %{customdata[0]} against %{customdata[1]}, %{customdata[2]} models<extra></extra>"))
     figure.add_vline(1, line_dash="dot", line_color="#7f7f7f")
     figure.update_layout(title=title, height=max(360, 34 * len(table) + 160), template="plotly_white")
     figure.update_xaxes(title_text="error, as a multiple of the baseline's", type="log").update_yaxes(autorange="reversed")

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['FAMILY_COLOURS', 'HEIGHT', 'family_colour', 'error_by_fit_time', 'accuracy_by_speed', 'speed_by_parameters',
            'set_renderer', 'sweep_against_sweep', 'intervals', 'error_by_accuracy', 'fit_time_by_train_secs',
-           'residuals_by_fitted', 'fronts_by_device', 'error_by_budget']
+           'residuals_by_fitted', 'fronts_by_device', 'error_by_budget', 'error_intervals', 'effect_intervals',
+           'ranks_by_offset']
 
 # %% ../nbs/08_charts.ipynb #25b75511
 import logging
@@ -233,3 +234,61 @@ def error_by_budget(
     figure.for_each_annotation(lambda panel: panel.update(text=panel.text.removeprefix("dataset=")))
     figure.update_yaxes(matches=None, showticklabels=True, rangemode="tozero").update_xaxes(matches=None, dtick=0.30103)  # each twice the one before
     return _finish(figure).update_layout(legend=dict(orientation="h", y=-0.25))
+
+# %% ../nbs/08_charts.ipynb #2110b86f
+def error_intervals(
+    intervals: pd.DataFrame, # one row a model, as `scores.error_interval` gives it
+    title: str = "Error with its intervals",
+) -> go.Figure: # x error rate (fraction), one row a model, best on top
+    "Each model's mean error with the interval for its runs and, where it is there, the one for new images."
+    table = intervals.sort_values("error_rate_mean")
+    bars = [("new images", "new_images", 1.5, "#b0b0b0"), ("more runs on the same images", "error_rate", 5, "#7f9fc0")]
+    figure = go.Figure()
+    for name, column, width, colour in bars:
+        if f"{column}_low" not in table: continue
+        mean = table.error_rate_mean
+        error = dict(type="data", array=table[f"{column}_high"] - mean, arrayminus=mean - table[f"{column}_low"],
+                     thickness=width, width=0, color=colour)
+        figure.add_scatter(x=mean, y=table.model_name, error_x=error, mode="markers", name=name, hoverinfo="skip",
+                           marker=dict(symbol="line-ew", size=12, line=dict(width=width, color=colour)))
+    figure.add_scatter(x=table.error_rate_mean, y=table.model_name, mode="markers", name="mean of the runs", marker=dict(
+        size=9, color=[family_colour(family) for family in table.family]), text=table.family, hovertemplate="%{y} (%{text}): %{x:.4f}<extra></extra>")
+    figure.update_layout(title=title, height=max(HEIGHT, 24 * len(table) + 160), template="plotly_white", legend=dict(orientation="h", y=-0.12))
+    figure.update_xaxes(title_text="error rate").update_yaxes(autorange="reversed")
+    return _finish(figure).update_layout(margin_l=230)
+
+# %% ../nbs/08_charts.ipynb #4e8643cc
+def effect_intervals(
+    effects: pd.DataFrame, # as `scores.setting_effects` gives it
+    by: str = "family", # the column of the rows
+    title: str = "Effects of a setting",
+) -> go.Figure: # x the factor of the error (log), one row a group and level
+    "How much a setting multiplies the error of each group, with its interval."
+    table = effects.sort_values("times")
+    error = dict(type="data", array=table.high - table.times, arrayminus=table.times - table.low, thickness=2, color="#b0b0b0")
+    figure = go.Figure(go.Scatter(
+        x=table.times, y=table[by].astype(str), error_x=error, mode="markers", name="factor of the error",
+        marker=dict(size=10, color=[family_colour(group) for group in table[by].astype(str)]),
+        customdata=table[["level", "baseline", "models"]],
+        hovertemplate="%{y}: × %{x:.2f}, %{customdata[0]} against %{customdata[1]}, %{customdata[2]} models<extra></extra>"))
+    figure.add_vline(1, line_dash="dot", line_color="#7f7f7f")
+    figure.update_layout(title=title, height=max(360, 34 * len(table) + 160), template="plotly_white")
+    figure.update_xaxes(title_text="error, as a multiple of the baseline's", type="log").update_yaxes(autorange="reversed")
+    return _finish(figure).update_layout(margin_l=140)
+
+# %% ../nbs/08_charts.ipynb #f4e20cf2
+def ranks_by_offset(
+    ranks: pd.DataFrame, # as `scores.rank_by_offset` gives it; only models that shall be seen
+    families: pd.Series, # each model's family, by `model_name`
+    title: str = "Rank by score, for each constant",
+) -> go.Figure: # x the score's constant (s), y rank, a line per model
+    "Each model's rank against the score's constant."
+    figure, dashes = go.Figure(), ["solid", "dash", "dot", "dashdot", "longdash"]
+    for model_name, places in ranks.iterrows():
+        of_family = [name for name in ranks.index if families[name] == families[model_name]]
+        figure.add_scatter(x=[str(offset) for offset in ranks.columns], y=places, mode="lines+markers", name=model_name,
+                           line=dict(color=family_colour(families[model_name]), dash=dashes[of_family.index(model_name) % len(dashes)]),
+                           hovertemplate=f"{model_name}: %{{y}} at %{{x}} s<extra></extra>")
+    figure.update_layout(title=title, height=HEIGHT, template="plotly_white")
+    figure.update_xaxes(title_text="constant of the score (s)", type="category").update_yaxes(title_text="rank by score", autorange="reversed")
+    return _finish(figure)

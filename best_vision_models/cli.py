@@ -8,7 +8,7 @@ __all__ = ['app', 'data_app', 'Format', 'Part', 'Names', 'ImagenetBy', 'By', 'Fo
            'sweep_status_command', 'sweep_create', 'sweep_agents', 'list_command', 'check_command', 'shipped_tables',
            'build_command', 'main']
 
-# %% ../nbs/09_cli.ipynb #c2deb393
+# %% ../nbs/09_cli.ipynb #aef7aeee
 import contextlib
 import json
 import os
@@ -21,9 +21,9 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from .runs import read_runs
+from .runs import infer_learning_rate, read_runs
 from best_vision_models.scores import (
-    RANK_BY, RANKED_COLUMNS, matches_published, rank, read_summary, restore_published, summarise
+    RANK_BY, RANKED_COLUMNS, matches_published, rank, read_summary, restore_published, summarise, summarise_settings
 )
 from best_vision_models.sources import (
     BadInput, Source, SourceUnavailable, cache_dir, data_dir, fetch, find_in_mirror, read_sources, read_table, write_table
@@ -227,7 +227,7 @@ def check_command():
         print(f"{said:6} {problem or source.name}", flush=True)
     if wrong: raise SourceUnavailable(f"{wrong} sources could not be checked; the lines above say why")
 
-# %% ../nbs/09_cli.ipynb #a1c34193
+# %% ../nbs/09_cli.ipynb #ff0b6e55
 SHIPPED_BENCHMARKS = [
     ("infer", "timm_2022", dict(torch="pt111", layout="nhwc")), ("train", "timm_2022", dict(torch="pt111", layout="nhwc")),
     ("infer", "timm_2022", {}), ("train", "timm_2022", {}), ("infer", "timm_2026", {}), ("train", "timm_2026", {}),
@@ -251,6 +251,10 @@ def shipped_tables() -> dict[str, tuple[Callable[[], pd.DataFrame], str]]: # pat
         "summaries/fastai_timm.csv": (
             lambda: summarise(read_runs("fastai_timm")),
             f"One row per data set and model of the first 2022 sweep (notebook 06).\nSource: {read_sources()['fastai_timm'].url}"),
+        "summaries/fastai_timm_settings.csv": (
+            lambda: summarise_settings(infer_learning_rate(read_runs("fastai_timm"))),
+            "One row per data set, model and learning rate of the first 2022 sweep; the learning rate is inferred from the order of\n"
+            f"the file's rows (notebooks 05 and 06).\nSource: {read_sources()['fastai_timm'].url}"),
         "summaries/rerun_2022_a6000.csv": (
             lambda: summarise(read_runs("rerun_2022_a6000")),
             f"One row per data set and model of an independent rerun.\nSource: figures read off {read_sources()['rerun_2022_a6000'].page}"),

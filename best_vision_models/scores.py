@@ -6,16 +6,18 @@
 __all__ = ['SUMMARY_COLUMNS', 'FIT_TIME_OFFSET', 'RANKED_COLUMNS', 'RANK_BY', 'family', 'summarise', 'score', 'rank',
            'pareto_front', 'restore_published', 'matches_published', 'read_summary', 'rank_correlation', 'side_by_side',
            'agreement', 'error_differences', 'diagnose', 'family_effects', 'ensemble', 'ensemble_trials',
-           'ensemble_error', 'ensemble_gain', 'ensemble_by_budget', 'pick_models']
+           'ensemble_error', 'ensemble_gain', 'ensemble_by_budget', 'pick_models', 'run_spread', 'error_interval',
+           'bootstrap_interval', 'expected_minimum', 'draw_errors', 'probability_in_top', 'rank_by_offset', 'top_found',
+           'summarise_settings', 'setting_effects', 'setting_variance', 'compare_settings']
 
-# %% ../nbs/06_scores.ipynb #476e7e60
+# %% ../nbs/06_scores.ipynb #c43200bf
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from .runs import Preds, read_runs
+from .runs import Preds, infer_learning_rate, read_runs
 from .sources import BadInput, SourceUnavailable, data_dir, log, read_table, weights_2022
 
 # %% ../nbs/06_scores.ipynb #e8f314f6
@@ -351,3 +353,249 @@ def pick_models(
     if not picked: raise BadInput(f"{minutes} minutes are too few for any model here: the fastest needs {best.minutes.min():.1f}; give more, or fewer runs per model")
     columns = ["family", "model_name", "weights", "error_rate", "fit_time", "GPU_mem", "minutes"]
     return best.loc[picked, columns].reset_index(drop=True)
+
+# %% ../nbs/06_scores.ipynb #0a5872fb
+def run_spread(
+    summary: pd.DataFrame, # of one dataset, with `n_runs`, `error_rate_mean` and `error_rate_std`
+) -> pd.DataFrame: # `run_std` (fraction) and `degrees` of freedom, in the order of `summary`
+    "How much a model's error differs between runs: its own variance drawn towards all models'; Smyth 2004, doi 10.2202/1544-6115.1027."
+    from scipy.special import digamma, polygamma
+
+    n_runs, error, std = (summary[name].to_numpy(float) for name in ("n_runs", "error_rate_mean", "error_rate_std"))
+    if (n_runs < 2).all() or not (np.nan_to_num(std).round(9) > 0).any():
+        raise BadInput("nothing says how much runs differ: repeat some models, with another `repeat`")
+    error = error.clip(min=error[error > 0].min() / 2)
+    scale = error * (1 - error)
+    relative_variance = np.nan_to_num(std).round(9) ** 2 / scale
+    own_degrees, own_variance = n_runs[n_runs > 1] - 1, relative_variance[n_runs > 1]
+    tiny = np.median(own_variance[own_variance > 0]) / 100  # runs that happen to be equal have no logarithm
+    centred = np.log(own_variance.clip(min=tiny)) - digamma(own_degrees / 2) + np.log(own_degrees / 2)
+    excess = centred.var(ddof=1) - polygamma(1, own_degrees / 2).mean() if len(centred) > 2 else 0
+    prior_degrees = min(_degrees_of_spread(excess), own_degrees.sum())
+    prior_variance = np.exp(centred.mean() + digamma(prior_degrees / 2) - np.log(prior_degrees / 2))
+    moderated = (prior_degrees * prior_variance + (n_runs - 1) * relative_variance) / (prior_degrees + n_runs - 1)
+    degrees = (prior_degrees + n_runs - 1).clip(max=own_degrees.sum())
+    return pd.DataFrame({"run_std": (moderated * scale) ** 0.5, "degrees": degrees}, index=summary.index)
+
+
+def _degrees_of_spread(excess: float) -> float:
+    "The degrees of freedom whose log variances vary by `excess`: many, where the models' variances are alike."
+    from scipy.optimize import brentq
+    from scipy.special import polygamma
+
+    low, high = 0.1, 1e6
+    if excess <= polygamma(1, high): return 2 * high
+    return 2 * brentq(lambda half: polygamma(1, half) - excess, low, high) if excess < polygamma(1, low) else 2 * low
+
+# %% ../nbs/06_scores.ipynb #53b979bf
+def error_interval(
+    summary: pd.DataFrame, # as `summarise` gives it
+    confidence: float = 0.9, # of each interval, by itself
+    images: int | None = None, # validation images with one label each; gives the `_new_images` columns too
+) -> pd.DataFrame: # `summary` with `run_std`, `degrees`, `error_rate_low`, `error_rate_high`, all fractions
+    "Intervals for the mean error of a model's runs, on the same images and, where `images` is given, on new ones."
+    from scipy.stats import t
+
+    if not 0 < confidence < 1: raise BadInput(f"confidence is {confidence}; give a fraction such as 0.9")
+    if images is not None and images < 1: raise BadInput(f"images is {images}; give the number of validation images")
+    if summary.empty: raise BadInput("this table has no models: it can't say how runs differ")
+    table = summary.assign(**pd.concat([run_spread(models) for _, models in summary.groupby("dataset")]))
+    error, of_runs = table.error_rate_mean, table.run_std**2 / table.n_runs
+    half = t.ppf((1 + confidence) / 2, table.degrees) * of_runs**0.5
+    table = table.assign(error_rate_low=(error - half).clip(lower=0), error_rate_high=(error + half).clip(upper=1))
+    if images is None: return table
+    of_split = error * (1 - error) / images
+    degrees = (of_runs + of_split) ** 2 / (of_runs**2 / table.degrees)  # Satterthwaite: the split's part is known
+    half = t.ppf((1 + confidence) / 2, degrees) * (of_runs + of_split) ** 0.5
+    return table.assign(split_std=of_split**0.5, new_images_low=(error - half).clip(lower=0), new_images_high=(error + half).clip(upper=1))
+
+# %% ../nbs/06_scores.ipynb #f0c7bf3d
+def bootstrap_interval(
+    runs: pd.DataFrame, # one row a run, `dataset`, `model_name`, `error_rate`
+    confidence: float = 0.9, # of each interval, by itself
+    draws: int = 4000, # more: less noise in the ends
+    seed: int = 0, # the same seed, the same interval
+) -> pd.DataFrame: # as `error_interval`, with its ends from a bootstrap
+    "Intervals for the mean error of a model's runs from a studentised bootstrap of the deviations of all models' runs."
+    rng = np.random.default_rng(seed)
+    table = error_interval(summarise(runs), confidence)
+    ran = runs[runs.error_rate.notna()].merge(table, on=["dataset", "model_name"], suffixes=("", "_best"))
+    ran = ran[ran.n_runs > 1]
+    deviation = (ran.error_rate - ran.error_rate_mean) / (ran.run_std * (1 - 1 / ran.n_runs) ** 0.5)
+    ends = {}
+    for (dataset, n_runs), models in table.groupby(["dataset", "n_runs"]):
+        pooled = deviation[ran.dataset == dataset]
+        prior_degrees = max(models.degrees.iloc[0] - (n_runs - 1), 1)
+        spread = (prior_degrees / rng.chisquare(prior_degrees, (draws, 1))) ** 0.5
+        drawn = spread * rng.choice(pooled / pooled.std(), (draws, n_runs))
+        own = drawn.var(axis=1, ddof=1) * (n_runs - 1) if n_runs > 1 else 0
+        t_values = drawn.mean(axis=1) / ((prior_degrees + own) / (prior_degrees + n_runs - 1) / n_runs) ** 0.5
+        ends |= dict.fromkeys(models.index, np.quantile(t_values, [(1 + confidence) / 2, (1 - confidence) / 2]))
+    ends = np.array([ends[index] for index in table.index]) * (table.run_std / table.n_runs**0.5).to_numpy()[:, None]
+    return table.assign(error_rate_low=(table.error_rate_mean - ends[:, 0]).clip(lower=0),
+                        error_rate_high=(table.error_rate_mean - ends[:, 1]).clip(upper=1))
+
+# %% ../nbs/06_scores.ipynb #87464fbe
+def expected_minimum(
+    summary: pd.DataFrame, # as `summarise` gives it
+    n_runs: int, # the same for each model
+) -> pd.Series: # fraction, in the order of `summary`
+    "The lowest error that each model can expect over `n_runs` runs, for runs that vary normally by its `run_std`."
+    from scipy.stats import Normal, order_statistic
+
+    if n_runs < 1: raise BadInput(f"n_runs is {n_runs}; give 1 or more")
+    lowest = float(order_statistic(Normal(), r=1, n=n_runs).mean())  # in standard deviations, below 0
+    return summary.error_rate_mean + lowest * error_interval(summary).run_std
+
+# %% ../nbs/06_scores.ipynb #69be034f
+def draw_errors(
+    summary: pd.DataFrame, # of one dataset, as `summarise` gives it
+    draws: int = 4000, # how often
+    seed: int = 0, # the same seed, the same draws
+) -> np.ndarray: # fractions, one row a draw, one column a model
+    "True errors of all models, drawn from what their runs tell: each mean shrunk towards all (empirical Bayes), spread as in `run_spread`."
+    from statsmodels.stats.meta_analysis import combine_effects
+
+    rng, spread = np.random.default_rng(seed), run_spread(summary)
+    mean, degrees = summary.error_rate_mean.to_numpy(), spread.degrees.to_numpy()
+    variance = (spread.run_std**2 / summary.n_runs).to_numpy()
+    with np.errstate(divide="ignore"):
+        together = combine_effects(mean, variance, method_re="iterated")
+    between = max(together.tau2, variance.min() / 1e4)  # above 0, so that equal models share the places by chance
+    centre = together.mean_effect_re
+    drawn_variance = variance * degrees / rng.chisquare(degrees, (draws, len(summary)))
+    own = between / (between + drawn_variance)
+    return own * mean + (1 - own) * centre + (own * drawn_variance) ** 0.5 * rng.standard_normal((draws, len(summary)))
+
+
+def probability_in_top(
+    summary: pd.DataFrame, # as `summarise` gives it
+    top: int = 5, # so many models per dataset
+    by: str = "error_rate", # or `score`: with each model's mean `fit_time` taken as known
+    fit_time_offset: float = FIT_TIME_OFFSET, # seconds, see `score`
+    draws: int = 4000, # more: less noise
+    seed: int = 0, # the same seed, the same probabilities
+) -> pd.Series: # 0 to 1, in the order of `summary`; adds up to `top` per dataset
+    "The probability that a model's true mean error, or score, is among the `top` lowest of its dataset, on the same validation images."
+    if by not in ("error_rate", "score"): raise BadInput(f"can't say who is on top by {by!r}; use error_rate or score")
+    if top < 1: raise BadInput(f"top is {top}; give a number of models, 1 or more")
+    known = summary if by == "error_rate" else summary.dropna(subset="fit_time_mean")
+    probability = pd.Series(0.0, index=summary.index)
+    for _, models in known.groupby("dataset"):
+        drawn = draw_errors(models, draws, seed)
+        if by == "score": drawn = drawn * (models.fit_time_mean + fit_time_offset).to_numpy()
+        places = drawn.argsort(axis=1)[:, :top]
+        probability[models.index] = np.bincount(places.ravel(), minlength=len(models)) / draws
+    return probability
+
+# %% ../nbs/06_scores.ipynb #a6fdb031
+def rank_by_offset(
+    summary: pd.DataFrame, # of one dataset
+    offsets: list[float], # seconds, see `score`
+) -> pd.DataFrame: # ranks from 1, one row a model, one column an offset
+    "Each model's rank by score for each value of the score's constant."
+    return pd.DataFrame({offset: score(summary, offset).rank().to_numpy() for offset in offsets}, index=summary.model_name)
+
+# %% ../nbs/06_scores.ipynb #1a212edc
+def top_found(
+    summary: pd.DataFrame, # of one dataset, as `summarise` gives it
+    n_runs: int, # of each model, in the simulated sweep
+    by: str = "minimum", # or `mean`: what the simulated sweep orders its models by
+    top: int = 5, # so many models
+    draws: int = 500, # simulated sweeps
+    seed: int = 0, # the same seed, the same sweeps
+) -> float: # 0 to 1
+    "The share of the `top` truly best models that a sweep of `n_runs` runs a model puts among its own `top`, on the same validation images."
+    if by not in ("minimum", "mean"): raise BadInput(f"can't order by {by!r}; use minimum or mean")
+    if n_runs < 1: raise BadInput(f"n_runs is {n_runs}; give 1 or more")
+    truth = draw_errors(summary, draws, seed)
+    noise = np.random.default_rng(seed + 1).standard_normal((n_runs, *truth.shape)) * run_spread(summary).run_std.to_numpy()
+    seen = truth + (noise.min(axis=0) if by == "minimum" else noise.mean(axis=0))
+    true_top, seen_top = (errors.argsort(axis=1).argsort(axis=1) < top for errors in (truth, seen))
+    return float((true_top & seen_top).sum() / true_top.sum())
+
+# %% ../nbs/06_scores.ipynb #3c0c008b
+def summarise_settings(
+    runs: pd.DataFrame, # one row a run, with `learning_rate`
+) -> pd.DataFrame: # `summarise`'s columns and `learning_rate`, one row per dataset, model and learning rate
+    "The summary of each learning rate by itself; runs without one are left out."
+    parts = [summarise(part).assign(learning_rate=rate) for rate, part in runs.groupby("learning_rate")]
+    order = ["dataset", "family", "model_name", "learning_rate"]
+    columns = [*order, *(column for column in SUMMARY_COLUMNS if column not in order)]
+    return pd.concat(parts)[columns].sort_values(order, ignore_index=True)
+
+# %% ../nbs/06_scores.ipynb #d4bb2669
+def setting_effects(
+    runs: pd.DataFrame, # one row a run (or a model and level): `model_name`, `error_rate`, the settings and `by`
+    setting: str, # a column; its lowest level is the baseline
+    by: str = "family", # effects apart for each value of this column
+    others: tuple[str, ...] = (), # settings that vary too and are held equal, each with an effect of its own for each `by`
+    confidence: float = 0.9, # of each interval, by itself
+) -> pd.DataFrame: # `by`, `level`, `baseline`, `times` (factor of the error), `low`, `high`, `p`, `p_holm`, `models`, `runs`
+    "How much a setting multiplies the error, by ordinary least squares on log errors within models (statsmodels); `p_holm` is Holm's, over all rows."
+    import statsmodels.api as sm
+    from statsmodels.stats.multitest import multipletests
+
+    if (runs.error_rate <= 0).any(): raise BadInput("an error_rate of 0 has no logarithm: leave those models out, or validate on more images")
+    if runs[setting].nunique() < 2: raise BadInput(f"all runs have the same {setting}: there is nothing to compare")
+    columns, rows = {f"model {name}": runs.model_name == name for name in runs.model_name.unique()}, []
+    for name in (setting, *others):
+        for group, part in runs.groupby(by):
+            baseline, *levels = sorted(part[name].unique())
+            columns |= {(name, group, level): (runs[by] == group) & (runs[name] == level) for level in levels}
+            if name == setting:
+                rows += [dict(zip((by, "level", "baseline", "models", "runs"), (group, level, baseline, part.model_name.nunique(), len(part))))
+                         for level in levels]
+    design = np.column_stack(list(columns.values())).astype(float)
+    if np.linalg.matrix_rank(design) < design.shape[1]: raise BadInput("some settings change only together: their effects can't be told apart")
+    fit = sm.OLS(np.log(runs.error_rate.to_numpy()), design).fit()
+    if fit.df_resid < 1: raise BadInput("as many effects as runs: repeat some, or compare fewer settings")
+    mine = [place for place, column in enumerate(columns) if column[0] == setting]
+    low, high = np.exp(fit.conf_int(1 - confidence)[mine]).T
+    p = fit.pvalues[mine]
+    return pd.DataFrame(rows).assign(times=np.exp(fit.params[mine]), low=low, high=high, p=p, p_holm=multipletests(p, method="holm")[1])
+
+# %% ../nbs/06_scores.ipynb #d5d3ed08
+def setting_variance(
+    runs: pd.DataFrame, # as for `setting_effects`
+    settings: tuple[str, ...], # columns
+    by: str = "family", # what each setting may interact with
+) -> pd.DataFrame: # one row a term: `share` (0 to 1) of the variance of log error within models, `df`, `F`, `p`
+    "Main effects of settings, their interactions with `by` and with each other, by analysis of variance (type II, statsmodels)."
+    from statsmodels.formula.api import ols
+    from statsmodels.stats.anova import anova_lm
+
+    if (runs.error_rate <= 0).any(): raise BadInput("an error_rate of 0 has no logarithm: leave those models out, or validate on more images")
+    for name in settings:
+        if (runs.groupby(by)[name].nunique() < runs[name].nunique()).any():
+            raise BadInput(f"not each {by} has all levels of {name}: leave those without out")
+    log_error = np.log(runs.error_rate)
+    table = runs.assign(within=log_error - log_error.groupby(runs.model_name).transform("mean"))
+    names = " + ".join(f"C({name})" for name in settings)
+    groups = runs[by].nunique()
+    fit = ols(f"within ~ ({names})**2" + (f" + C({by})*({names})" if groups > 1 else ""), table).fit()
+    fit.df_resid -= runs.model_name.nunique() - groups  # a mean was taken out for each model, not just for each of `by`
+    if fit.df_resid < 1: raise BadInput("as many effects as runs: repeat some, or compare fewer settings")
+    anova = anova_lm(fit, typ=2).rename(columns={"PR(>F)": "p"}).drop(f"C({by})", errors="ignore")
+    anova.index = anova.index.str.replace(r"C\((\w+)\)", r"\1", regex=True).str.replace(":", " × ")
+    return anova.assign(share=anova.sum_sq / anova.sum_sq.sum())[["share", "df", "F", "p"]]
+
+# %% ../nbs/06_scores.ipynb #c46503b3
+def compare_settings(
+    settings: pd.DataFrame, # as `summarise_settings` gives it
+    level: float, # a learning rate
+    baseline: float, # another
+) -> pd.DataFrame: # `dataset, family, model_name`, `times` (mean error as a multiple of the baseline's), `p`, `p_holm` within the dataset
+    "Each model's mean error at one learning rate against another, on the same images; only models that ran at both."
+    from scipy.stats import t
+    from statsmodels.stats.multitest import multipletests
+
+    rows = error_interval(settings)
+    names = ["dataset", "family", "model_name"]
+    both = rows[rows.learning_rate == level].merge(rows[rows.learning_rate == baseline], on=names, suffixes=("", "_baseline"))
+    if both.empty: raise BadInput(f"no model ran at both {level} and {baseline}")
+    std = (both.run_std**2 / both.n_runs + both.run_std_baseline**2 / both.n_runs_baseline) ** 0.5
+    difference, degrees = both.error_rate_mean - both.error_rate_mean_baseline, both[["degrees", "degrees_baseline"]].min(axis=1)
+    both = both.assign(times=both.error_rate_mean / both.error_rate_mean_baseline, p=2 * t.sf(difference.abs() / std, degrees))
+    both["p_holm"] = both.groupby("dataset").p.transform(lambda p: multipletests(p, method="holm")[1])
+    return both[[*names, "times", "p", "p_holm"]]

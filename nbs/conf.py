@@ -267,7 +267,7 @@ def add_scripts(app, page, template, context, doctree):
     "Open folds that should be open; scripts only where the page needs them."
     body = context.get("body", "")
     context["body"] = re.sub(r'(<div class="cell tag_hide-input tag_open[^>]*>\s*<details)', r"\1 open", body)
-    if "<figure" not in body and page != "explorer": return
+    if 'type="application/json"' not in body and page != "explorer": return
     for script in ["plotly.min.js", "book.js"] + (["explorer_tables.js", "explorer.js"] if page == "explorer" else []):
         app.add_js_file(script, loading_method="defer", priority=900)
 

@@ -15,7 +15,7 @@ function rowsOf(columns) {
 
 /** The fields of a CSV, row by row; quotes as in RFC 4180. */
 function parseCSV(text) {
-  const rows = [], fields = /("(?:[^"]|"")*"|[^,\r\n]*)(,|\r\n|\n|\r|$)/y;
+  const rows = [], fields = /("(?:[^"]|"")*"|[^",\r\n][^,\r\n]*|)(,|\r\n|\n|\r|$)/y;
   for (let row = []; fields.lastIndex < text.length;) {
     const match = fields.exec(text);
     if (!match) throw new Error("not a CSV: a quote is opened and not closed as it should be");
@@ -129,6 +129,11 @@ function address() {
     if (value !== standard && value !== "") fields.append(name, value);
   }
   return fields.toString();
+}
+
+/** The form's choice as a new entry of the browser's history. */
+function remember() {
+  if (location.hash.slice(1) !== address()) history.pushState(null, "", `#${address()}`);
 }
 
 function restore(hash) {
@@ -268,7 +273,9 @@ async function readFile(file) {
     group.append(...[...own.keys()].slice(0, 100).map(dataset => Object.assign(document.createElement("option"), {value: `own:${dataset}`, textContent: dataset})));
     find("#yours")?.remove();
     form.elements.data.append(group);
-    location.hash = new URLSearchParams({data: group.firstChild.value});
+    form.reset();
+    form.elements.data.value = group.firstChild.value;
+    remember();
     restore(location.hash);
   } catch (error) {
     say(`${file.name}: ${error.message}`);
@@ -282,10 +289,10 @@ form.addEventListener("input", event => {
 });
 form.addEventListener("change", event => {
   if (event.target.id === "own") { if (event.target.files[0]) readFile(event.target.files[0]); return; }
-  if (location.hash.slice(1) !== address()) location.hash = address();
+  remember();
 });
 form.addEventListener("submit", event => event.preventDefault());
-window.addEventListener("hashchange", () => { if (location.hash.slice(1) !== address()) restore(location.hash); });
+window.addEventListener("popstate", () => restore(location.hash));
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, event => {
     event.preventDefault();

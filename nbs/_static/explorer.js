@@ -284,6 +284,7 @@ async function readFile(file) {
 
 form.addEventListener("input", event => {
   if (event.target.id === "own") return;
+  say("");
   if (event.target.name === "data") { form.elements.offset.value = ""; listFamilies(); }
   update();
 });

@@ -110,6 +110,8 @@ def prepare_cell(cell: dict, number: int, page: str) -> dict | None:
             output["data"] = {"text/html": html}
         if "text/markdown" in data or "text/html" in data:
             data.pop("text/plain", None)
+        if "text/markdown" in data: # sphinx follows links in the text, not in outputs
+            data["text/markdown"] = re.sub(r"\]\((\w+)\.ipynb\)", r"](\1.html)", "".join(data["text/markdown"]))
     if cell["cell_type"] != "code": return cell
     shown = [kind for output in cell["outputs"] for kind in output.get("data", {})]
     chapter = not page.startswith("0")

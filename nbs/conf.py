@@ -14,6 +14,7 @@ import numpy as np
 import plotly.io as pio
 from plotly.offline import get_plotlyjs
 
+from best_vision_models.charts import family_colour
 from best_vision_models.scores import family
 from best_vision_models.sources import data_dir, read_table
 from best_vision_models.timm_benchmarks import benchmark_family, choose_benchmark, comparable, weights_of
@@ -41,6 +42,7 @@ myst_enable_extensions = ["colon_fence", "fieldlist"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"
 nb_output_stderr = "remove"
+nb_render_markdown_format = "myst"
 nb_code_prompt_show = "code"
 nb_code_prompt_hide = "hide code"
 add_module_names = False
@@ -110,8 +112,6 @@ def prepare_cell(cell: dict, number: int, page: str) -> dict | None:
             output["data"] = {"text/html": html}
         if "text/markdown" in data or "text/html" in data:
             data.pop("text/plain", None)
-        if "text/markdown" in data: # sphinx follows links in the text, not in outputs
-            data["text/markdown"] = re.sub(r"\]\((\w+)\.ipynb\)", r"](\1.html)", "".join(data["text/markdown"]))
     if cell["cell_type"] != "code": return cell
     shown = [kind for output in cell["outputs"] for kind in output.get("data", {})]
     chapter = not page.startswith("0")
@@ -257,12 +257,18 @@ def explorer_tables() -> dict:
     return tables
 
 
+def as_script(**constants) -> str:
+    "A page that is read from a folder may not fetch, so data comes as a script."
+    return "".join(f"window.{name} = {json.dumps(value, separators=(',', ':'))};\n" for name, value in constants.items())
+
+
 def write_static(app):
     "Plotly's script and the explorer's tables, once for the whole site."
-    static = Path(app.outdir) / "_static"
+    static, tables = Path(app.outdir) / "_static", explorer_tables()
+    colours = {name: family_colour(name) for table in tables.values() for name in table["columns"]["family"]}
     static.mkdir(parents=True, exist_ok=True)
-    (static / "plotly.min.js").write_text(get_plotlyjs() + f";window.PLOTLY_WHITE = {json.dumps(PLOTLY_WHITE)};")
-    (static / "explorer_tables.js").write_text(f"window.TABLES = {json.dumps(explorer_tables(), separators=(',', ':'))};")
+    (static / "plotly.min.js").write_text(f"{get_plotlyjs()};\n{as_script(PLOTLY_WHITE=PLOTLY_WHITE)}")
+    (static / "explorer_tables.js").write_text(as_script(TABLES=tables, COLOURS=colours))
 
 
 def add_scripts(app, page, template, context, doctree):

@@ -1,10 +1,11 @@
-// Draws the page's figures from the numbers beside them. On a narrow screen the legend goes below.
+// Draws the page's figures from the numbers beside them. On a narrow screen legend and colour bar go below.
 "use strict";
 
 function fit(layout, width) {
-  const narrow = width < 600;
   const fitted = {...layout, template: layout.template || window.PLOTLY_WHITE, margin: {...layout.margin, t: 30}};
-  return narrow ? {...fitted, margin: {l: 55, r: 10, t: 30, b: 50}, legend: {...layout.legend, orientation: "h", y: -0.2}} : fitted;
+  if (width >= 600) return fitted;
+  const below = {orientation: "h", y: -0.2}, bar = layout.coloraxis && {...layout.coloraxis, colorbar: {...layout.coloraxis.colorbar, ...below, yanchor: "top"}};
+  return {...fitted, margin: {l: 55, r: 10, t: 30, b: 50}, legend: {...layout.legend, ...below}, ...(bar && {coloraxis: bar})};
 }
 
 function drawFigure(script) {

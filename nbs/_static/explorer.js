@@ -6,6 +6,7 @@
 
 const MAX_FILE = 20 * 2 ** 20;
 const NEEDED = ["dataset", "model_name", "error_rate"];
+const UNKNOWN = new Set(["", "na", "n/a", "nan", "null", "none", "<na>"]);
 const NUMBERS = ["error_rate", "fit_time", "GPU_mem"];
 
 function rowsOf(columns) {
@@ -40,21 +41,23 @@ function readRuns(text) {
   if (/^\s*</.test(text)) throw new Error("this is a web page, not a CSV: download the raw file");
   const [header, ...rows] = parseCSV(text.replace(/^\uFEFF/, "").replace(/^(#.*\r?\n)+/, ""));
   if (!header) throw new Error(`the file is empty; give a CSV with the columns ${NEEDED.join(", ")}`);
-  const missing = NEEDED.filter(name => !header.includes(name));
-  if (missing.length) throw new Error(`no column ${missing.join(", ")}; it has ${header.slice(0, 12).join(", ").slice(0, 200)}`);
+  const missing = NEEDED.filter(name => !header.includes(name)), found = header.slice(0, 12).join(", ").slice(0, 200);
+  if (missing.length) throw new Error(`no column ${missing.join(", ")}; it has ${found}`);
   if (!rows.length) throw new Error("no rows below the header");
   const at = Object.fromEntries([...NEEDED, "fit_time", "GPU_mem", "state", "weights"].map(name => [name, header.indexOf(name)]));
   return rows.map((row, i) => {
-    if (row.length !== header.length) throw new Error(`row ${i + 1} after the header has ${row.length} fields, the header ${header.length}`);
+    const where = `row ${i + 1} after the header`;
+    if (row.length !== header.length) throw new Error(`${where} has ${row.length} fields, the header ${header.length}`);
     const run = {dataset: row[at.dataset], model_name: row[at.model_name], weights: row[at.weights], state: row[at.state]};
+    for (const name of ["dataset", "model_name"]) if (run[name] === "") throw new Error(`${name} in ${where} is missing`);
     for (const name of NUMBERS) {
-      const value = row[at[name]] ?? "", unknown = ["", "na", "nan", "null", "none", "<na>"].includes(value.toLowerCase());
-      run[name] = unknown ? null : Number(value);
+      const value = row[at[name]] ?? "";
+      run[name] = UNKNOWN.has(value.toLowerCase()) ? null : Number(value);
       if (run[name] !== null && !(run[name] >= 0 && run[name] < Infinity)) {
-        throw new Error(`${name} in row ${i + 1} after the header: ${value.slice(0, 50)} is not a number from 0 up`);
+        throw new Error(`${name} in ${where}: ${value.slice(0, 50)} is not a number from 0 up`);
       }
     }
-    if (run.error_rate > 1) throw new Error(`error_rate in row ${i + 1} after the header: ${run.error_rate} is not a fraction from 0 to 1`);
+    if (run.error_rate > 1) throw new Error(`error_rate in ${where}: ${run.error_rate} is not a fraction from 0 to 1`);
     return run;
   });
 }
@@ -105,28 +108,29 @@ const own = new Map(); // data set of the dropped file → rows
 function chosenTable() {
   const name = form.elements.data.value;
   if (name.startsWith("own:")) {
-    const rows = own.get(name.slice(4)), most = Math.max(...rows.slice(0, 1000).map(row => row.fit_time ?? 0));
-    return {rows, unit: "s", offset: 80, about: `Your table: ${rows.length} models on ${name.slice(4)}.`, timed: most > 0};
+    const rows = own.get(name.slice(4));
+    return {rows, unit: "s", offset: 80, about: `Your table: ${rows.length} models on ${name.slice(4)}.`};
   }
   const when = form.elements.weights.value, table = TABLES[name] ?? TABLES[`${name}_${when}`];
   table.rows ??= rowsOf(table.columns);
   if (TABLES[name]) {
-    return {rows: table.rows, unit: "s", offset: 80, several: table.several, timed: true,
-            about: `${table.title}: ${table.rows.length}. Each has its best error, time and memory over its runs, on the authors' GPUs. ` +
-                   "The copied line names the checkpoint that was measured."};
+    return {rows: table.rows, unit: "s", offset: 80, several: table.several,
+            about: `${table.title}. ${table.rows.length} models, each with its best error, time and memory over its runs, ` +
+                   "on the authors' GPUs. The copied line names the checkpoint that was measured."};
   }
   const file = when === "2022" ? "December 2022" : "August 2026";
-  return {rows: table.rows, unit: "ms an image", offset: name === "infer" ? 1 : 5, timed: true,
-          about: `${table.rows.length} models of timm, results of ${file}: ImageNet top-1 error, ${name === "infer" ? "inference" : "training"} ` +
-                 `on an ${table.device} in mixed precision. Memory wasn't measured. The constant is as arbitrary as the 80 s of the fine-tuning article.`};
+  const part = name === "infer" ? "inference" : "training";
+  return {rows: table.rows, unit: "ms an image", offset: name === "infer" ? 1 : 5,
+          about: `${table.rows.length} models of timm, results of ${file}: ImageNet top-1 error, ${part} on an ${table.device} ` +
+                 "in mixed precision. Memory wasn't measured. The constant is as arbitrary as the article's 80 s."};
 }
 
 /** What differs from the form's defaults, as the address has it. */
 function address() {
   const fields = new URLSearchParams();
   for (const [name, value] of new FormData(form)) {
-    const control = form.elements[name], standard = name === "data" ? "pets" : name === "weights" ? "today" : name === "by" ? "score" : control.defaultValue;
-    if (value !== standard && value !== "") fields.append(name, value);
+    const standard = {data: "pets", weights: "today", by: "score", top: "15"}[name] ?? "";
+    if (value !== standard) fields.append(name, value);
   }
   return fields.toString();
 }
@@ -146,17 +150,25 @@ function restore(hash) {
   }
   for (const name of ["offset", "time", "memory", "top"]) if (fields.has(name)) form.elements[name].value = fields.get(name);
   if (data?.startsWith("own:") && !own.size) say("This view is of a file of someone's own: drop yours, or choose a data set.");
-  listFamilies();
-  for (const box of form.querySelectorAll("[name=family]")) box.checked = fields.getAll("family").includes(box.value);
+  listFamilies(fields.getAll("family"));
   update();
 }
 
+const has = (rows, column) => rows.some(row => row[column] != null);
+const chosenFamilies = () => new FormData(form).getAll("family");
+
+/** What the form asks of a table; what the table doesn't have can't be asked for. */
 function choice(table) {
   const number = name => form.elements[name].value === "" ? NaN : form.elements[name].valueAsNumber;
-  const families = new FormData(form).getAll("family"), offset = number("offset");
-  const by = form.elements.by.value, known = table.rows.some(row => row[by === "score" ? "fit_time" : by] !== null && row[by === "score" ? "fit_time" : by] !== undefined);
-  return {by: known ? by : "error_rate", offset: isNaN(offset) ? table.offset : Math.max(0, offset), families,
-          time: number("time"), memory: table.rows.some(row => row.GPU_mem != null) ? number("memory") : NaN,
+  const by = form.elements.by, offset = number("offset");
+  const timed = has(table.rows, "fit_time"), weighed = has(table.rows, "GPU_mem");
+  const known = {score: timed, error_rate: true, fit_time: timed, GPU_mem: weighed};
+  for (const option of by.options) option.disabled = !known[option.value];
+  if (!known[by.value]) by.value = "error_rate";
+  form.elements.memory.disabled = !weighed;
+  form.elements.time.disabled = !timed;
+  return {by: by.value, offset: isNaN(offset) ? table.offset : Math.max(0, offset), families: chosenFamilies(),
+          time: timed ? number("time") : NaN, memory: weighed ? number("memory") : NaN,
           top: Math.min(500, Math.max(1, number("top") || 15))};
 }
 
@@ -164,12 +176,14 @@ function choice(table) {
 
 function say(problem) { find("#problem").textContent = problem; }
 
-function listFamilies() {
+/** A box for each family of the table, the largest first. */
+function listFamilies(checked) {
   const sizes = new Map();
   for (const row of chosenTable().rows) sizes.set(row.family, (sizes.get(row.family) ?? 0) + 1);
   const order = [...sizes].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).slice(0, 200);
   find(".families").replaceChildren(...order.map(([name, count]) => {
-    const label = document.createElement("label"), box = Object.assign(document.createElement("input"), {type: "checkbox", name: "family", value: name});
+    const label = document.createElement("label"), box = document.createElement("input");
+    Object.assign(box, {type: "checkbox", name: "family", value: name, checked: checked.includes(name)});
     label.append(box, `${name} (${count})`);
     return label;
   }));
@@ -182,21 +196,22 @@ async function copyLine(row, table) {
   find("#copied").replaceChildren(copied ? "Copied: " : "Copy this: ", shown);
 }
 
-const COLUMNS = [["error_rate", "error rate"], ["fit_time", "time"], ["GPU_mem", "memory (GiB)"], ["img_size", "image (px)"], ["score", "score"]];
+const COLUMNS = {error_rate: "error rate", fit_time: "time", GPU_mem: "memory (GiB)", img_size: "image (px)", score: "score"};
 
-function shownNumber(name, value) {
-  if (value == null) return "";
-  return name === "img_size" ? value : name === "error_rate" ? value.toFixed(4) : value < 0.1 ? value.toPrecision(3) : value.toFixed(name === "fit_time" && value >= 10 ? 1 : 2);
+function shownNumber(column, value) {
+  if (value == null || column === "img_size") return value ?? "";
+  if (column === "error_rate") return value.toFixed(4);
+  return value < 0.1 ? value.toPrecision(3) : value.toFixed(column === "fit_time" && value >= 10 ? 1 : 2);
 }
 
 function cell(kind, text, className = "") { return Object.assign(document.createElement(kind), {textContent: text, className}); }
 
 function drawTable(ranked, table, {top}) {
-  const columns = COLUMNS.filter(([name]) => ranked.some(row => row[name] != null));
+  const columns = Object.keys(COLUMNS).filter(name => has(ranked, name));
   const shown = form.elements.weights.value === "2022" ? "model_name" : "weights";
   const head = document.createElement("tr");
   head.append(cell("th", ""), cell("th", "model"), cell("th", "family", "family"),
-              ...columns.map(([name, title]) => cell("th", name === "fit_time" ? `time (${table.unit})` : title, "number")));
+              ...columns.map(name => cell("th", COLUMNS[name] + (name === "fit_time" ? ` (${table.unit})` : ""), "number")));
   find("thead").replaceChildren(head);
   find("tbody").replaceChildren(...ranked.slice(0, top).map((row, i) => {
     const line = document.createElement("tr"), model = document.createElement("td"), button = cell("button", row[shown]);
@@ -204,58 +219,49 @@ function drawTable(ranked, table, {top}) {
     button.title = fastaiLine(row, table);
     button.onclick = () => copyLine(row, table);
     model.append(button);
-    line.append(cell("td", i + 1, "number"), model, cell("td", row.family, "family"), ...columns.map(([name]) => cell("td", shownNumber(name, row[name]), "number")));
+    line.append(cell("td", i + 1, "number"), model, cell("td", row.family, "family"),
+                ...columns.map(name => cell("td", shownNumber(name, row[name]), "number")));
     line.dataset.model = row.model_name;
     return line;
   }));
 }
 
-const COLOURS = ["#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#17becf", "#8c564b", "#e377c2", "#bcbd22", "#0b6f7a", "#a85300", "#1b6e1b"];
-
-/** A colour for each family of a table: the families of the chapters first, the others in turn. */
-function colourOf(name) {
-  const known = {convnext: 0, vit: 1, resnet: 2, swin: 3, levit: 4, regnetx: 5, beit: 6, efficientnet: 7, mobilevit: 8, regnety: 9};
-  let sum = 0;
-  for (const letter of name) sum = (sum * 31 + letter.charCodeAt(0)) % 9973;
-  return COLOURS[known[name] ?? sum % COLOURS.length];
-}
-
 const asText = name => name.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
 function drawChart(ranked, table) {
-  const timed = ranked.some(row => row.fit_time !== null), groups = new Map(ranked.map(row => [row.family, []]));
-  ranked.forEach((row, i) => groups.get(row.family).push({...row, place: i + 1}));
-  const kind = ranked.length > 1000 ? "scattergl" : "scatter";
-  const traces = [...groups].sort((a, b) => b[1].length - a[1].length).map(([name, rows]) => ({
-    type: kind, mode: "markers", name: asText(name), x: rows.map(row => timed ? row.fit_time : row.place), y: rows.map(row => row.error_rate),
-    text: rows.map(row => asText(row.weights)), customdata: rows.map(row => row.place - 1), marker: {color: colourOf(name), size: 8},
+  const timed = has(ranked, "fit_time"), groups = new Map(ranked.map(row => [row.family, []]));
+  ranked.forEach((row, i) => groups.get(row.family).push(i));
+  const traces = [...groups].sort((a, b) => b[1].length - a[1].length).map(([name, places]) => ({
+    type: ranked.length > 1000 ? "scattergl" : "scatter", mode: "markers", name: asText(name),
+    x: places.map(i => timed ? ranked[i].fit_time : i + 1), y: places.map(i => ranked[i].error_rate),
+    text: places.map(i => asText(ranked[i].weights)), customdata: places, marker: {color: COLOURS[name] ?? "#7f7f7f", size: 8},
     hovertemplate: `<b>%{text}</b><br>error %{y:.4f}<br>${timed ? "time %{x:.4g}" : "place %{x}"}<extra></extra>`,
   }));
   const x = timed ? `time (${table.unit})` : "place in the ranking";
   const narrow = find("#chart").clientWidth < 600;
-  const layout = {template: PLOTLY_WHITE, height: 450, margin: {l: 60, r: 10, t: 30, b: 50}, showlegend: groups.size > 1 && groups.size < 40,
-                  legend: narrow ? {orientation: "h", y: -0.2} : {}, xaxis: {title: {text: x}, type: table.unit === "s" ? "linear" : "log"},
-                  yaxis: {title: {text: "error rate"}}, hovermode: "closest"};
+  const layout = {
+    template: PLOTLY_WHITE, height: 450, margin: {l: 60, r: 10, t: 30, b: 50}, hovermode: "closest",
+    showlegend: groups.size > 1 && groups.size < 40, legend: narrow ? {orientation: "h", y: -0.2} : {},
+    xaxis: {title: {text: x}, type: table.unit === "s" ? "linear" : "log", exponentformat: "none"}, yaxis: {title: {text: "error rate"}},
+  };
   Plotly.react("chart", traces, layout, {responsive: true, displaylogo: false});
-  find("#chart").setAttribute("aria-label", `Error rate against ${x} of ${ranked.length} models, the same as in the table below`);
+  find("#chart").setAttribute("aria-label", `Error rate against ${x} of ${ranked.length} models; the table below has the best of them`);
 }
+
+let current; // what a click on the chart means
 
 /** Table and chart anew, from the form. */
 function update() {
   const table = chosenTable(), chosen = choice(table), ranked = rank(table.rows, chosen);
   for (const unit of page.querySelectorAll(".unit")) unit.textContent = table.unit;
   form.elements.offset.placeholder = table.offset;
-  form.elements.memory.disabled = !table.rows.some(row => row.GPU_mem != null);
-  for (const option of form.elements.by.options) option.disabled = option.value === "GPU_mem" ? form.elements.memory.disabled : !table.timed && option.value !== "error_rate";
   find("#chosen").textContent = chosen.families.join(", ") || "all";
-  const count = Math.min(chosen.top, ranked.length);
-  find("#about").textContent = `${table.about} ` + (ranked.length ? `Shown: ${count} of the ${ranked.length} that fit.` : "No model fits: allow more time, memory or families.");
+  const shown = `Shown: ${Math.min(chosen.top, ranked.length)} of the ${ranked.length} that fit.`;
+  find("#about").textContent = `${table.about} ${ranked.length ? shown : "No model fits: allow more time, memory or families."}`;
   drawTable(ranked, table, chosen);
   drawChart(ranked, table);
   current = {ranked, table};
 }
-
-let current;
 
 // Events ---------------------------------------------------------------------------------------------------------
 
@@ -263,14 +269,15 @@ let current;
 async function readFile(file) {
   try {
     if (file.size > MAX_FILE) {
-      throw new Error(`it has ${Math.round(file.size / 2 ** 20)} MB, and this page reads up to ${MAX_FILE / 2 ** 20}: rank it with bvm rank ${file.name}`);
+      throw new Error(`it has ${Math.round(file.size / 2 ** 20)} MB, and this page reads up to ${MAX_FILE / 2 ** 20}: ` +
+                      `rank it with bvm rank ${file.name}`);
     }
     const tables = summarise(readRuns(await file.text()));
     if (!tables.size) throw new Error("no run in it is finished and has an error_rate");
     own.clear();
     for (const [dataset, rows] of tables) own.set(dataset, rows);
     const group = Object.assign(document.createElement("optgroup"), {label: `Yours: ${file.name}`, id: "yours"});
-    group.append(...[...own.keys()].slice(0, 100).map(dataset => Object.assign(document.createElement("option"), {value: `own:${dataset}`, textContent: dataset})));
+    group.append(...[...own.keys()].slice(0, 100).map(dataset => new Option(dataset, `own:${dataset}`)));
     find("#yours")?.remove();
     form.elements.data.append(group);
     form.reset();
@@ -285,12 +292,13 @@ async function readFile(file) {
 form.addEventListener("input", event => {
   if (event.target.id === "own") return;
   say("");
-  if (event.target.name === "data") { form.elements.offset.value = ""; listFamilies(); }
+  if (event.target.name === "data") form.elements.offset.value = "";
+  if (["data", "weights"].includes(event.target.name)) listFamilies(chosenFamilies());
   update();
 });
 form.addEventListener("change", event => {
-  if (event.target.id === "own") { if (event.target.files[0]) readFile(event.target.files[0]); return; }
-  remember();
+  if (event.target.id !== "own") remember();
+  else if (event.target.files[0]) readFile(event.target.files[0]);
 });
 form.addEventListener("submit", event => event.preventDefault());
 window.addEventListener("popstate", () => restore(location.hash));

@@ -71,9 +71,10 @@ def figure_in_words(figure: dict) -> str:
     layout, marks = figure["layout"], [trace for trace in figure["data"] if trace.get("mode") != "lines"]
     axes = [f"{'horizontally' if axis == 'x' else 'vertically'} {name}{extent(marks, axis)}"
             for axis in "xy" if (name := layout.get(f"{axis}axis", {}).get("title", {}).get("text"))]
-    counts = [(trace.get("name") or trace["type"], max(numbers(trace.get("x")).size, numbers(trace.get("y")).size)) for trace in marks]
+    sizes = [max(numbers(trace.get("x")).size, numbers(trace.get("y")).size) for trace in marks]
+    counts = [(trace.get("name") or trace["type"], size) for trace, size in zip(marks, sizes)]
     named = ", ".join(f"{name} {count}" for name, count in counts)
-    return ". ".join(part for part in (figure_title(figure), "; ".join(axes), f"{sum(n for _, n in counts)} marks: {named}") if part)
+    return ". ".join(part for part in (figure_title(figure), "; ".join(axes), f"{sum(sizes)} marks: {named}") if part)
 
 
 def figure_title(figure: dict) -> str:
@@ -87,14 +88,15 @@ def figure_html(figure: dict, name: str) -> str:
     if layout.get("template") == PLOTLY_WHITE: del layout["template"]
     content = json.dumps({"data": figure["data"], "layout": layout}).replace("<", "\\u003c")
     return (f'<figure class="figure"><figcaption>{escape(figure_title(figure))}</figcaption>'
-            f'<div id="{name}" role="img" tabindex="0" aria-label="{words}" style="min-height: {layout.get("height", 450)}px">'
-            f'<noscript>{words}</noscript></div><script type="application/json">{content}</script></figure>')
+            f'<div id="{name}" role="img" tabindex="0" aria-label="{words}" '
+            f'style="min-height: {layout.get("height", 450)}px"><noscript>{words}</noscript></div>'
+            f'<script type="application/json">{content}</script></figure>')
 
 
 def picture_html(figure: dict, png: str) -> str:
     "The stored picture of a figure, for the front page, which needs no script."
-    return (f'<figure class="figure"><img src="data:image/png;base64,{"".join(png.split())}" alt="{escape(figure_in_words(figure))}">'
-            '</figure>')
+    source = f'data:image/png;base64,{"".join(png.split())}'
+    return f'<figure class="figure"><img src="{source}" alt="{escape(figure_in_words(figure))}"></figure>'
 
 
 # Notebooks: what a reader should see of them.
@@ -108,14 +110,14 @@ def prepare_cell(cell: dict, number: int, page: str) -> dict | None:
         data = output.get("data", {})
         if PLOTLY in data:
             as_picture = page == root_doc and "image/png" in data
-            html = picture_html(data[PLOTLY], data["image/png"]) if as_picture else figure_html(data[PLOTLY], f"figure-{number}-{i}")
-            output["data"] = {"text/html": html}
+            output["data"] = {"text/html": picture_html(data[PLOTLY], data["image/png"]) if as_picture
+                              else figure_html(data[PLOTLY], f"figure-{number}-{i}")}
         if "text/markdown" in data or "text/html" in data:
             data.pop("text/plain", None)
     if cell["cell_type"] != "code": return cell
     shown = [kind for output in cell["outputs"] for kind in output.get("data", {})]
-    chapter = not page.startswith("0")
-    cell["metadata"]["tags"] = ["hide-input"] if chapter and (not shown or "text/markdown" in shown) else ["hide-input", "open"]
+    beside_the_point = not page.startswith("0") and (not shown or "text/markdown" in shown)
+    cell["metadata"]["tags"] = ["hide-input"] if beside_the_point else ["hide-input", "open"]
     if page == root_doc: cell["metadata"]["tags"] = ["remove-input"]
     return cell
 
@@ -127,9 +129,10 @@ def set_up_cell(cells: list[dict], page: str) -> int | None:
 
 def where_it_is(page: str) -> dict:
     "The last lines of a page: which notebook it is, and how to open it."
-    repository = os.environ.get("GITHUB_REPOSITORY")
-    at = f"{os.environ['GITHUB_SERVER_URL']}/{repository}/blob/{os.environ['GITHUB_SHA']}/nbs" if repository else "_sources"
-    text = (f'<p class="notebook">This page is the notebook <a href="{at}/{page}.ipynb"><code>nbs/{page}.ipynb</code></a>. '
+    online = "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/blob/{GITHUB_SHA}/nbs"
+    at = online.format(**os.environ) if "GITHUB_REPOSITORY" in os.environ else "_sources"
+    text = ('<p class="notebook">This page is the notebook '
+            f'<a href="{at}/{page}.ipynb"><code>nbs/{page}.ipynb</code></a>. '
             f"Open it with <code>.venv/bin/jupyter lab nbs/{page}.ipynb</code>, change what you like, and run it.</p>")
     return {"cell_type": "markdown", "metadata": {}, "source": text, "id": "where-it-is"}
 
@@ -139,8 +142,9 @@ def contents(folder: Path) -> dict:
     pages = sorted(page.stem for page in folder.glob("[0-9]*.ipynb"))
     parts = {"Ask": ["explorer"], "Chapters": [page for page in pages if page >= "10"],
              "The library": [page for page in pages if page < "10"] + ["api"], "About": ["cite"]}
-    toc = "".join(f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(names) + "\n```\n" for caption, names in parts.items())
-    return {"cell_type": "markdown", "metadata": {}, "source": toc, "id": "toc"}
+    tocs = ["\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *names, "```\n"])
+            for caption, names in parts.items()]
+    return {"cell_type": "markdown", "metadata": {}, "source": "".join(tocs), "id": "toc"}
 
 
 def prepare_notebook(text: str, page: str, folder: Path) -> str:
@@ -152,7 +156,7 @@ def prepare_notebook(text: str, page: str, folder: Path) -> str:
     return json.dumps(notebook)
 
 
-# The API reference: names, docstrings and the comments beside the parameters, read from the source without importing it.
+# The API reference: names, docstrings and the comments beside the parameters, read from the source, not imported.
 
 def comments(source: str) -> dict[int, str]: # line → what the comment at its end says
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
@@ -160,16 +164,17 @@ def comments(source: str) -> dict[int, str]: # line → what the comment at its 
 
 
 def directive(kind: str, signature: str, node, fields: list[str]) -> str:
-    lines = [f"```{{py:{kind}}} {' '.join(signature.split())}", "", ast.get_docstring(node) or "", "", *fields, "```", ""]
-    return "\n".join(lines)
+    opening = f"```{{py:{kind}}} {' '.join(signature.split())}"
+    return "\n".join([opening, "", ast.get_docstring(node) or "", "", *fields, "```", ""])
 
 
 def document_function(node: ast.FunctionDef, said: dict[int, str], owner: str = "") -> str:
-    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, *filter(None, [node.args.vararg, node.args.kwarg])]
-    fields = [f":param {a.arg}: {said[a.end_lineno]}" for a in arguments if a.end_lineno in said and a.lineno > node.lineno]
+    arguments = [part for part in ast.walk(node.args) if isinstance(part, ast.arg) and part.lineno > node.lineno]
+    fields = [f":param {part.arg}: {said[part.end_lineno]}" for part in arguments if part.end_lineno in said]
     if node.returns and node.returns.end_lineno in said: fields.append(f":returns: {said[node.returns.end_lineno]}")
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    return directive("method" if owner else "function", f"{owner}{node.name}({ast.unparse(node.args)}){returns}", node, fields)
+    signature = f"{owner}{node.name}({ast.unparse(node.args)}){returns}"
+    return directive("method" if owner else "function", signature, node, fields)
 
 
 def document_class(node: ast.ClassDef, said: dict[int, str]) -> str:
@@ -177,7 +182,7 @@ def document_class(node: ast.ClassDef, said: dict[int, str]) -> str:
     for item in node.body:
         if isinstance(item, ast.AnnAssign):
             options = {keyword.arg: keyword.value for keyword in getattr(item.value, "keywords", [])}
-            about = ast.literal_eval(options["description"]) if "description" in options else said.get(item.end_lineno, "")
+            about = options["description"].value if "description" in options else said.get(item.end_lineno, "")
             fields.append(f":param {item.target.id}: {about}")
     methods = [document_function(item, said, f"{node.name}.") for item in node.body
                if isinstance(item, ast.FunctionDef) and not item.name.startswith("_") and ast.get_docstring(item)]
@@ -189,12 +194,13 @@ def document_module(page: str) -> str:
     name = page.split("_", 1)[1]
     source = (ROOT / SETTINGS["DEFAULT"]["lib_path"] / f"{name}.py").read_text()
     tree, said = ast.parse(source), comments(source)
-    exported = next(ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "__all__")
-    parts = [f"## {name}", f"{ast.get_docstring(tree)}. Notebook: [](./{page}.ipynb).", f"```{{py:module}} {project.replace('-', '_')}.{name}\n```"]
-    for node in tree.body:
-        if getattr(node, "name", None) in exported and ast.get_docstring(node):
-            parts.append(document_class(node, said) if isinstance(node, ast.ClassDef) else document_function(node, said))
-    return "\n\n".join(parts)
+    first = next(node for node in tree.body if isinstance(node, ast.Assign))
+    exported = ast.literal_eval(first.value)  # __all__
+    parts = [f"## {name}", f"{ast.get_docstring(tree)}. Notebook: [](./{page}.ipynb).",
+             f"```{{py:module}} {SETTINGS['DEFAULT']['lib_path']}.{name}\n```"]
+    documented = [node for node in tree.body if getattr(node, "name", None) in exported and ast.get_docstring(node)]
+    describe = {ast.ClassDef: document_class, ast.FunctionDef: document_function}
+    return "\n\n".join(parts + [describe[type(node)](node, said) for node in documented])
 
 
 def api_reference(text: str, folder: Path) -> str:
@@ -226,28 +232,33 @@ RESULTS = {"today": "timm_2026", "2022": "timm_2022"}
 def sweep_table(dataset: str, title: str, file: str) -> dict:
     table = read_table(data_dir() / file)
     table = table[table.dataset == dataset]
-    columns = {"model_name": table.model_name, "weights": weights_of(table.model_name), "family": family(table.model_name),
-               "error_rate": table.error_rate, "fit_time": table.fit_time, "GPU_mem": table.GPU_mem}
+    columns = {"model_name": table.model_name, "weights": weights_of(table.model_name),
+               "family": family(table.model_name), "error_rate": table.error_rate, "fit_time": table.fit_time,
+               "GPU_mem": table.GPU_mem}
     return {"title": title, "several": dataset == "planet", "columns": as_lists(columns)}
 
 
 def benchmark_table(part: str, source: str):
     "timm's speeds and accuracies as they are shipped, each checkpoint once per image size."
-    merged = read_table(data_dir() / "summaries" / f"{source}.{choose_benchmark(part, source)}").dropna(subset="result_model")
+    merged = read_table(data_dir() / "summaries" / f"{source}.{choose_benchmark(part, source)}")
+    merged = merged.dropna(subset="result_model")
     order = (merged.model != merged.result_model).sort_values(kind="stable").index
     return merged.loc[order].drop_duplicates(["result_model", "img_size"]).sort_index()
 
 
 def imagenet_table(part: str, source: str) -> dict:
-    table = comparable(benchmark_table(part, source), part, benchmark_table("infer", "timm_2026")).dropna(subset="weights")
+    newer = benchmark_table("infer", "timm_2026")
+    table = comparable(benchmark_table(part, source), part, newer).dropna(subset="weights")
     device = re.sub(r"[a-z]*(\d+)", r"RTX \1", choose_benchmark(part, source).removesuffix(".csv").rsplit("-", 1)[1])
     columns = {"model_name": table.model, "weights": table.weights, "family": benchmark_family(table.model),
-               "error_rate": (100 - table.top1).round(3) / 100, "fit_time": (1000 * table.secs).map("{:.6g}".format).astype(float),
+               "error_rate": (100 - table.top1).round(3) / 100,
+               "fit_time": (1000 * table.secs).map("{:.6g}".format).astype(float), # milliseconds
                "img_size": table[f"{part}_img_size"]}
     return {"device": device, "columns": as_lists(columns)}
 
 
-def as_lists(columns: dict) -> dict: return {name: json.loads(column.to_json(orient="values", double_precision=15)) for name, column in columns.items()}
+def as_lists(columns: dict) -> dict:
+    return {name: json.loads(column.to_json(orient="values", double_precision=15)) for name, column in columns.items()}
 
 
 def explorer_tables() -> dict:
@@ -259,7 +270,7 @@ def explorer_tables() -> dict:
 
 def as_script(**constants) -> str:
     "A page that is read from a folder may not fetch, so data comes as a script."
-    return "".join(f"window.{name} = {json.dumps(value, separators=(',', ':'))};\n" for name, value in constants.items())
+    return "".join(f"window.{name} = {json.dumps(value)};\n" for name, value in constants.items())
 
 
 def write_static(app):
@@ -282,7 +293,8 @@ def add_scripts(app, page, template, context, doctree):
 
 # What the theme brings and no reader needs.
 
-ICON = re.compile(r'(?:"([a-z0-9-]+)"|([a-z0-9]+)):\[\d+,\d+,\[[^\]]*\],"[0-9a-f]+",(?:"[^"]*"|\["[^"]*","[^"]*"\])\],?')
+ICON = re.compile(r'(?:"([a-z0-9-]+)"|([a-z0-9]+)):'  # name: [width, height, aliases, code, path or two]
+                  r'\[\d+,\d+,\[[^\]]*\],"[0-9a-f]+",(?:"[^"]*"|\["[^"]*","[^"]*"\])\],?')
 
 
 def slim(app, error):

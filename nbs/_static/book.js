@@ -4,8 +4,9 @@
 function fit(layout, width) {
   const fitted = {...layout, template: layout.template || window.PLOTLY_WHITE, margin: {...layout.margin, t: 30}};
   if (width >= 600) return fitted;
-  const below = {orientation: "h", y: -0.2}, bar = layout.coloraxis && {...layout.coloraxis, colorbar: {...layout.coloraxis.colorbar, ...below, yanchor: "top"}};
-  return {...fitted, margin: {l: 55, r: 10, t: 30, b: 50}, legend: {...layout.legend, ...below}, ...(bar && {coloraxis: bar})};
+  const below = {orientation: "h", y: -0.2}, axis = layout.coloraxis;
+  const narrow = {...fitted, margin: {l: 55, r: 10, t: 30, b: 50}, legend: {...layout.legend, ...below}};
+  return axis ? {...narrow, coloraxis: {...axis, colorbar: {...axis.colorbar, ...below, yanchor: "top"}}} : narrow;
 }
 
 function drawFigure(script) {

@@ -1,4 +1,4 @@
-// The explorer. The form is the state: the address holds what differs from its defaults, table and chart are made from it.
+// The explorer. The form is the state: the address holds what differs from its defaults, table and chart follow it.
 // Names from a file only ever become text: textContent in the page, escaped for Plotly.
 "use strict";
 
@@ -6,6 +6,7 @@
 
 const MAX_FILE = 20 * 2 ** 20;
 const NEEDED = ["dataset", "model_name", "error_rate"];
+const USED = ["fit_time", "GPU_mem", "state", "weights"];
 const UNKNOWN = new Set(["", "na", "n/a", "nan", "null", "none", "<na>"]);
 const NUMBERS = ["error_rate", "fit_time", "GPU_mem"];
 
@@ -44,12 +45,13 @@ function readRuns(text) {
   const missing = NEEDED.filter(name => !header.includes(name)), found = header.slice(0, 12).join(", ").slice(0, 200);
   if (missing.length) throw new Error(`no column ${missing.join(", ")}; it has ${found}`);
   if (!rows.length) throw new Error("no rows below the header");
-  const at = Object.fromEntries([...NEEDED, "fit_time", "GPU_mem", "state", "weights"].map(name => [name, header.indexOf(name)]));
+  const at = Object.fromEntries([...NEEDED, ...USED].map(name => [name, header.indexOf(name)]));
   return rows.map((row, i) => {
     const where = `row ${i + 1} after the header`;
     if (row.length !== header.length) throw new Error(`${where} has ${row.length} fields, the header ${header.length}`);
-    const run = {dataset: row[at.dataset], model_name: row[at.model_name], weights: row[at.weights], state: row[at.state]};
-    for (const name of ["dataset", "model_name"]) if (run[name] === "") throw new Error(`${name} in ${where} is missing`);
+    const run = Object.fromEntries(["dataset", "model_name", "weights", "state"].map(name => [name, row[at[name]]]));
+    if (run.dataset === "") throw new Error(`dataset in ${where} is missing`);
+    if (run.model_name === "") throw new Error(`model_name in ${where} is missing`);
     for (const name of NUMBERS) {
       const value = row[at[name]] ?? "";
       run[name] = UNKNOWN.has(value.toLowerCase()) ? null : Number(value);
@@ -70,8 +72,9 @@ function summarise(runs) {
     if (run.error_rate === null || (run.state || "finished") !== "finished") continue;
     if (!tables.has(run.dataset)) tables.set(run.dataset, new Map());
     const models = tables.get(run.dataset), known = models.get(run.model_name);
-    if (!known) models.set(run.model_name, {...run, family: family(run.model_name), weights: run.weights || run.model_name});
-    else for (const name of NUMBERS) known[name] = least(known[name], run[name]);
+    if (!known) {
+      models.set(run.model_name, {...run, family: family(run.model_name), weights: run.weights || run.model_name});
+    } else for (const name of NUMBERS) known[name] = least(known[name], run[name]);
   }
   return new Map([...tables].map(([dataset, models]) => [dataset, [...models.values()]]));
 }
@@ -115,14 +118,15 @@ function chosenTable() {
   table.rows ??= rowsOf(table.columns);
   if (TABLES[name]) {
     return {rows: table.rows, unit: "s", offset: 80, several: table.several,
-            about: `${table.title}. ${table.rows.length} models, each with its best error, time and memory over its runs, ` +
-                   "on the authors' GPUs. The copied line names the checkpoint that was measured."};
+            about: `${table.title}. ${table.rows.length} models, each with its best error, time and memory over its ` +
+                   "runs, on the authors' GPUs. The copied line names the checkpoint that was measured."};
   }
   const file = when === "2022" ? "December 2022" : "August 2026";
   const part = name === "infer" ? "inference" : "training";
   return {rows: table.rows, unit: "ms an image", offset: name === "infer" ? 1 : 5,
-          about: `${table.rows.length} models of timm, results of ${file}: ImageNet top-1 error, ${part} on an ${table.device} ` +
-                 "in mixed precision. Memory wasn't measured. The constant is as arbitrary as the article's 80 s."};
+          about: `${table.rows.length} models of timm, results of ${file}: ImageNet top-1 error, ${part} on an ` +
+                 `${table.device} in mixed precision. Memory wasn't measured. ` +
+                 "The constant is as arbitrary as the article's 80 s."};
 }
 
 /** What differs from the form's defaults, as the address has it. */
@@ -148,8 +152,12 @@ function restore(hash) {
     const options = [...form.elements[name].options].map(option => option.value);
     if (fields.has(name) && options.includes(fields.get(name))) form.elements[name].value = fields.get(name);
   }
-  for (const name of ["offset", "time", "memory", "top"]) if (fields.has(name)) form.elements[name].value = fields.get(name);
-  if (data?.startsWith("own:") && !own.size) say("This view is of a file of someone's own: drop yours, or choose a data set.");
+  for (const name of ["offset", "time", "memory", "top"]) {
+    if (fields.has(name)) form.elements[name].value = fields.get(name);
+  }
+  if (data?.startsWith("own:") && !own.size) {
+    say("This view is of a file of someone's own: drop yours, or choose a data set.");
+  }
   listFamilies(fields.getAll("family"));
   update();
 }
@@ -196,7 +204,9 @@ async function copyLine(row, table) {
   find("#copied").replaceChildren(copied ? "Copied: " : "Copy this: ", shown);
 }
 
-const COLUMNS = {error_rate: "error rate", fit_time: "time", GPU_mem: "memory (GiB)", img_size: "image (px)", score: "score"};
+const COLUMNS = {
+  error_rate: "error rate", fit_time: "time", GPU_mem: "memory (GiB)", img_size: "image (px)", score: "score",
+};
 
 function shownNumber(column, value) {
   if (value == null || column === "img_size") return value ?? "";
@@ -204,17 +214,21 @@ function shownNumber(column, value) {
   return value < 0.1 ? value.toPrecision(3) : value.toFixed(column === "fit_time" && value >= 10 ? 1 : 2);
 }
 
-function cell(kind, text, className = "") { return Object.assign(document.createElement(kind), {textContent: text, className}); }
+function cell(kind, text, className = "") {
+  return Object.assign(document.createElement(kind), {textContent: text, className});
+}
 
 function drawTable(ranked, table, {top}) {
   const columns = Object.keys(COLUMNS).filter(name => has(ranked, name));
+  const title = name => COLUMNS[name] + (name === "fit_time" ? ` (${table.unit})` : "");
   const shown = form.elements.weights.value === "2022" ? "model_name" : "weights";
   const head = document.createElement("tr");
   head.append(cell("th", ""), cell("th", "model"), cell("th", "family", "family"),
-              ...columns.map(name => cell("th", COLUMNS[name] + (name === "fit_time" ? ` (${table.unit})` : ""), "number")));
+              ...columns.map(name => cell("th", title(name), "number")));
   find("thead").replaceChildren(head);
   find("tbody").replaceChildren(...ranked.slice(0, top).map((row, i) => {
-    const line = document.createElement("tr"), model = document.createElement("td"), button = cell("button", row[shown]);
+    const line = document.createElement("tr"), model = document.createElement("td");
+    const button = cell("button", row[shown]);
     button.type = "button";
     button.title = fastaiLine(row, table);
     button.onclick = () => copyLine(row, table);
@@ -234,7 +248,8 @@ function drawChart(ranked, table) {
   const traces = [...groups].sort((a, b) => b[1].length - a[1].length).map(([name, places]) => ({
     type: ranked.length > 1000 ? "scattergl" : "scatter", mode: "markers", name: asText(name),
     x: places.map(i => timed ? ranked[i].fit_time : i + 1), y: places.map(i => ranked[i].error_rate),
-    text: places.map(i => asText(ranked[i].weights)), customdata: places, marker: {color: COLOURS[name] ?? "#7f7f7f", size: 8},
+    text: places.map(i => asText(ranked[i].weights)), customdata: places,
+    marker: {color: COLOURS[name] ?? "#7f7f7f", size: 8},
     hovertemplate: `<b>%{text}</b><br>error %{y:.4f}<br>${timed ? "time %{x:.4g}" : "place %{x}"}<extra></extra>`,
   }));
   const x = timed ? `time (${table.unit})` : "place in the ranking";
@@ -242,10 +257,12 @@ function drawChart(ranked, table) {
   const layout = {
     template: PLOTLY_WHITE, height: 450, margin: {l: 60, r: 10, t: 30, b: 50}, hovermode: "closest",
     showlegend: groups.size > 1 && groups.size < 40, legend: narrow ? {orientation: "h", y: -0.2} : {},
-    xaxis: {title: {text: x}, type: table.unit === "s" ? "linear" : "log", exponentformat: "none"}, yaxis: {title: {text: "error rate"}},
+    xaxis: {title: {text: x}, type: table.unit === "s" ? "linear" : "log", exponentformat: "none"},
+    yaxis: {title: {text: "error rate"}},
   };
   Plotly.react("chart", traces, layout, {responsive: true, displaylogo: false});
-  find("#chart").setAttribute("aria-label", `Error rate against ${x} of ${ranked.length} models; the table below has the best of them`);
+  const words = `Error rate against ${x} of ${ranked.length} models; the table below has the best of them`;
+  find("#chart").setAttribute("aria-label", words);
 }
 
 let current; // what a click on the chart means
@@ -257,7 +274,8 @@ function update() {
   form.elements.offset.placeholder = table.offset;
   find("#chosen").textContent = chosen.families.join(", ") || "all";
   const shown = `Shown: ${Math.min(chosen.top, ranked.length)} of the ${ranked.length} that fit.`;
-  find("#about").textContent = `${table.about} ${ranked.length ? shown : "No model fits: allow more time, memory or families."}`;
+  const none = "No model fits: allow more time, memory or families.";
+  find("#about").textContent = `${table.about} ${ranked.length ? shown : none}`;
   drawTable(ranked, table, chosen);
   drawChart(ranked, table);
   current = {ranked, table};
@@ -269,8 +287,8 @@ function update() {
 async function readFile(file) {
   try {
     if (file.size > MAX_FILE) {
-      throw new Error(`it has ${Math.round(file.size / 2 ** 20)} MB, and this page reads up to ${MAX_FILE / 2 ** 20}: ` +
-                      `rank it with bvm rank ${file.name}`);
+      const [size, most] = [file.size, MAX_FILE].map(bytes => Math.round(bytes / 2 ** 20));
+      throw new Error(`it has ${size} MB, and this page reads up to ${most}: rank it with bvm rank ${file.name}`);
     }
     const tables = summarise(readRuns(await file.text()));
     if (!tables.size) throw new Error("no run in it is finished and has an error_rate");

@@ -158,10 +158,10 @@ def test_pages_are_there_and_small(site):
     for name, page in pages.items():
         assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', page), name
         assert "#| " not in page and page.count("cdn.") == 0, name
-    for name in CHAPTERS: assert "set_renderer" not in pages[name] and "<details open class=" in pages[name], name
+    for name in CHAPTERS: assert "set_renderer" not in pages[name] and "<details" in pages[name], name
     assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) < 25 * 2**20
     assert (site / "_sources" / "11_pets.ipynb").read_bytes() == (ROOT / "nbs" / "11_pets.ipynb").read_bytes()
-    assert "cff-version" in pages["cite"] and "published tables" not in pages["cite"]
+    assert "<details open class=" in pages["11_pets"] and "cff-version" in pages["cite"]
     for name in ("scores.rank", "sweeps.run_sweep", "agents.Agents.stop"):
         assert f'id="best_vision_models.{name}"' in pages["api"]
 

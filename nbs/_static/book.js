@@ -11,7 +11,8 @@ function fit(layout, width) {
 
 function drawFigure(script) {
   const stored = JSON.parse(script.textContent), place = script.parentElement.querySelector("[role=img]");
-  Plotly.newPlot(place, stored.data, fit(stored.layout, place.clientWidth), {responsive: true, displaylogo: false});
+  Plotly.newPlot(place, stored.data, fit(stored.layout, place.clientWidth), {displaylogo: false});
+  new ResizeObserver(() => place.clientWidth && Plotly.Plots.resize(place)).observe(place);
 }
 
 document.querySelectorAll("figure.figure > script").forEach(drawFigure);

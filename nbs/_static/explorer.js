@@ -123,9 +123,9 @@ function chosenTable() {
   }
   const file = when === "2022" ? "December 2022" : "August 2026";
   const part = name === "infer" ? "inference" : "training";
-  return {rows: table.rows, unit: "ms an image", offset: name === "infer" ? 1 : 5,
-          about: `${table.rows.length} models of timm, results of ${file}: ImageNet top-1 error, ${part} on an ` +
-                 `${table.device} in mixed precision. Memory wasn't measured. ` +
+  return {rows: table.rows, unit: "ms", offset: name === "infer" ? 1 : 5,
+          about: `${table.rows.length} models of timm, results of ${file}: ImageNet top-1 error, and milliseconds an image ` +
+                 `in ${part} on an ${table.device} in mixed precision. Memory wasn't measured. ` +
                  "The constant is as arbitrary as the article's 80 s."};
 }
 
@@ -260,7 +260,7 @@ function drawChart(ranked, table) {
     xaxis: {title: {text: x}, type: table.unit === "s" ? "linear" : "log", exponentformat: "none"},
     yaxis: {title: {text: "error rate"}},
   };
-  Plotly.react("chart", traces, layout, {responsive: true, displaylogo: false});
+  Plotly.react("chart", traces, layout, {displaylogo: false});
   const words = `Error rate against ${x} of ${ranked.length} models; the table below has the best of them`;
   find("#chart").setAttribute("aria-label", words);
 }
@@ -328,4 +328,6 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 restore(location.hash);
-find("#chart").on("plotly_click", ({points}) => copyLine(current.ranked[points[0].customdata], current.table));
+const chart = find("#chart");
+new ResizeObserver(() => chart.clientWidth && Plotly.Plots.resize(chart)).observe(chart);
+chart.on("plotly_click", ({points}) => copyLine(current.ranked[points[0].customdata], current.table));

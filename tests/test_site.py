@@ -26,7 +26,7 @@ WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 BROWSERS = ["google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "chrome",
             "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"]
 INSTALL = {"playwright": [sys.executable, "-m", "playwright", "install", "chromium"],
-           "apt-get": ["apt-get", "install", "--yes", "--no-install-recommends", "chromium"]}
+           "apt-get": ["sh", "-c", "apt-get -qq update && apt-get install -qq --yes --no-install-recommends chromium"]}
 
 
 def find_browser(playwright) -> str | None:
@@ -42,7 +42,7 @@ def install_browser(playwright) -> tuple[str | None, str]: # its path; what was 
         if name == "apt-get" and (os.geteuid() or not shutil.which("apt-get")): continue
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-            said = (done.stderr or done.stdout).strip().splitlines()[-1:]
+            said = (done.stderr or done.stdout).strip().splitlines()[:1]
         except subprocess.TimeoutExpired:
             said = ["no answer in 5 minutes"]
         if path := find_browser(playwright): return path, ""
@@ -79,7 +79,7 @@ def site(tmp_path_factory):
 @pytest.fixture(scope="session")
 def context(browser):
     context = browser.new_context(viewport=WIDE)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)  # on a machine that does much else
     yield context
     context.close()
 

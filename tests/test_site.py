@@ -351,14 +351,20 @@ def test_explorer_copies_the_fastai_line(page, context):
 
 
 def test_explorer_names_weights_that_can_be_had(page):
-    "Each line that can be copied is Python and names weights that timm has."
+    "Each line that can be copied is Python, names weights that timm has and passes what the library passes."
     from timm import is_model_pretrained
+
+    from best_vision_models.fine_tune import find_model
 
     page.visit("explorer")
     lines = page.evaluate("Object.values(TABLES).flatMap(t => rowsOf(t.columns).map(row => fastaiLine(row, t)))")
-    calls = [ast.parse(line).body[0].value.func.value.func.value for line in lines]
-    weights = {call.args[1].value for call in calls}
-    assert len(weights) > 500 and [name for name in weights if not is_model_pretrained(name)] == []
+    calls = [ast.parse(line).body[0].value.func.value.func.value for line in lines if not line.startswith("#")]
+    by_weights = {call.args[1].value: call for call in calls}
+    assert len(by_weights) > 500 and [name for name in by_weights if not is_model_pretrained(name)] == []
+    for name, size in (("swin_s3_tiny_224.ms_in1k", 224), ("swinv2_tiny_window8_256.ms_in1k", 256),
+                       ("swinv2_cr_tiny_ns_224.sw_in1k", 224), ("convnext_tiny.fb_in22k", 224)):
+        passed = {one.arg: ast.literal_eval(one.value) for one in by_weights[name].keywords if one.arg != "metrics"}
+        assert passed == find_model(name, size).arguments, name
 
 
 def give(page, file: Path):

@@ -93,12 +93,14 @@ function rank(rows, {by, offset, time, memory, families}) {
   return ranked.sort((a, b) => order(a[by], b[by]) || order(a.score, b.score) || names(a.model_name, b.model_name));
 }
 
-/** The line that fine-tunes a model with fastai. */
+/** The line that fine-tunes a model with fastai, with what `fine_tune.find_model` finds that the model needs. */
 function fastaiLine(row, table) {
+  if (row.weights.startsWith("mambaout")) return `# fastai has no head for ${row.weights}`;
   const name = row.weights.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", " ");
   const metric = table.several ? "accuracy_multi" : "error_rate";
   const size = row.img_size ? `  # images of ${row.img_size} px` : "";
-  return `vision_learner(dls, "${name}", metrics=${metric}).to_fp16().fine_tune(5, 0.008)${size}`;
+  const unpooled = /^swin(v2)?_(?!cr)/.test(name) ? ', pretrained_cfg_overlay={"pool_size": None}' : "";
+  return `vision_learner(dls, "${name}", metrics=${metric}${unpooled}).to_fp16().fine_tune(5, 0.008)${size}`;
 }
 
 // State ----------------------------------------------------------------------------------------------------------

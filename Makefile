@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+SPHINX := $(BIN)/sphinx-build -q -E -b html -d .venv/doctrees
 CHAPTERS := $(wildcard nbs/[1-9]*.ipynb)
 
 help:
@@ -28,11 +29,11 @@ run: .venv/ready
 	@$(BIN)/bvm rank final_sweep_published --dataset planet --top 15
 	@$(BIN)/bvm rank runs/demo
 	@echo "Rendering the book ..."
-	@$(BIN)/sphinx-build -q -b html _site/.nbs _site
+	@$(SPHINX) -c nbs _site/.nbs _site && rm -r _site/.nbs
 	@echo "The rendered chapters: $(CURDIR)/_site/index.html"
 
 site: .venv/ready
-	@$(BIN)/sphinx-build -q -b html nbs _site
+	@$(SPHINX) nbs _site
 	@echo "The rendered book: $(CURDIR)/_site/index.html"
 
 test: .venv/ready
@@ -44,6 +45,6 @@ prepare: .venv/ready
 	$(BIN)/nbdev-clean
 	$(BIN)/jupyter nbconvert --log-level WARN --to markdown --no-input --output-dir . --output README \
 	  --NbConvertApp.output_files_dir=nbs/images nbs/index.ipynb
-	sed -i.bak 's#](\([0-9][0-9]_[a-z_0-9]*\.ipynb\))#](nbs/\1)#' README.md && rm README.md.bak
+	sed -E -i.bak 's#\]\(([a-z_0-9]+\.(ipynb|md))\)#](nbs/\1)#g' README.md && rm README.md.bak
 
 .PHONY: help run site test prepare

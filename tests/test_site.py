@@ -1,17 +1,456 @@
-"The rendered book."
+"The rendered book, read as a reader does: from its folder, in a real browser."
+import ast
+import os
 import re
+import shutil
 import subprocess
 import sys
+import time
+from base64 import b64decode
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
 from conftest import ROOT
+from playwright.sync_api import Error, sync_playwright
+
+from best_vision_models.scores import family, rank, summarise
+from best_vision_models.sources import data_dir, read_table
+
+PAGES = sorted(path.stem for path in (ROOT / "nbs").glob("*.ipynb")) + ["explorer", "api", "cite", "search"]
+CHAPTERS = [page for page in PAGES if page[:1].isdigit() and page >= "10"]
+WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+BROWSERS = ["google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "chrome",
+            "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"]
+INSTALL = {"playwright": [sys.executable, "-m", "playwright", "install", "chromium"],
+           "apt-get": ["sh", "-c", "apt-get -qq update && apt-get install -qq --yes --no-install-recommends chromium"]}
 
 
-def test_site_builds_without_warnings_or_outside_links(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", ROOT / "nbs", tmp_path], capture_output=True, text=True)
+def find_browser(playwright) -> str | None:
+    "An installed Chrome or Chromium, of the system or of playwright."
+    found = [path for name in BROWSERS if (path := shutil.which(name))]
+    own = playwright.chromium.executable_path
+    return next(iter(found + ([own] if Path(own).exists() else [])), None)
+
+
+def install_browser(playwright) -> tuple[str | None, str]: # its path; what was tried, where nothing helped
+    tried = []
+    for name, command in INSTALL.items():
+        if name == "apt-get" and (os.geteuid() or not shutil.which("apt-get")): continue
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+            said = (done.stderr or done.stdout).strip().splitlines()[:1]
+        except subprocess.TimeoutExpired:
+            said = ["no answer in 5 minutes"]
+        if path := find_browser(playwright): return path, ""
+        tried.append(f"{name}: {''.join(said)}")
+    return None, "; ".join(tried)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    "Without one the tests that need it are skipped and say why; in CI they fail."
+    with sync_playwright() as playwright:
+        path, tried = find_browser(playwright), ""
+        if not path: path, tried = install_browser(playwright)
+        if not path:
+            reason = f"no Chrome or Chromium, and none could be installed ({tried}): the rendered pages are not tested"
+            pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    "The folder that `make site` makes."
+    out = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", "-d", tmp_path_factory.mktemp("doctrees")]
+    began = time.perf_counter()
+    done = subprocess.run([*command, ROOT / "nbs", out], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    pages = {page.stem: page.read_text() for page in tmp_path.glob("*.html")}
-    assert {path.stem for path in (ROOT / "nbs").glob("*.ipynb")} <= set(pages)
+    assert time.perf_counter() - began < 120
+    return out
+
+
+@pytest.fixture(scope="session")
+def context(browser):
+    context = browser.new_context(viewport=WIDE)
+    context.set_default_timeout(60_000)  # on a machine that does much else
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context, site):
+    "A tab in which nothing may go wrong: no error in the console, no request that leaves the folder, no pop-up."
+    page, wrong = context.new_page(), []
+    page.requested = []
+    page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("dialog", lambda dialog: (wrong.append(f"dialog {dialog.message}"), dialog.dismiss()))
+    page.on("request", lambda request: page.requested.append(request.url))
+    page.visit = lambda name, address="": page.goto((site / f"{name}.html").as_uri() + address)
+    yield page
+    outside = [url for url in page.requested if not url.startswith((site.as_uri(), "data:", "blob:"))]
+    page.close()
+    assert not wrong and not outside, (wrong, outside)
+
+
+def stored_figures(name: str) -> list[dict]:
+    "The Plotly figures in a notebook, in order."
+    file = ROOT / "nbs" / f"{name}.ipynb"
+    if not file.exists(): return []
+    cells = nbformat.read(file, as_version=4).cells
+    data = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    return [found["application/vnd.plotly.v1+json"] for found in data if "application/vnd.plotly.v1+json" in found]
+
+
+def stored_marks(figure: dict) -> int:
+    "How many dots and bars a stored figure has to show."
+    def values(stored):
+        if isinstance(stored, dict): return np.frombuffer(b64decode(stored["bdata"]), np.dtype(stored["dtype"]))
+        return np.asarray(stored, dtype=object)
+
+    marks = 0
+    for trace in figure["data"]:
+        dots = trace["type"] == "scatter" and "markers" in trace.get("mode", "markers")
+        if trace.get("visible", True) is not True or not (dots or trace["type"] == "bar"): continue
+        marks += int((~pd.isna(values(trace["x"])) & ~pd.isna(values(trace["y"]))).sum())
+    return marks
+
+
+def drawn_marks(page, number: int) -> int:
+    figure = page.locator("figure.figure > [role=img]").nth(number)
+    return figure.locator(".scatterlayer .point, .barlayer .point").count()
+
+
+def overflow(page) -> list[str]:
+    "What reaches beyond the window and can't be scrolled to in its own box."
+    return page.evaluate("""() => {
+        const scrolls = e => ["auto", "scroll", "hidden"].includes(getComputedStyle(e).overflowX);
+        const held = e => e && (scrolls(e) || held(e.parentElement));
+        const beyond = [...document.querySelectorAll(".bd-article *")]
+            .filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !held(e.parentElement));
+        const whole = document.documentElement.scrollWidth > innerWidth ? ["the whole page"] : [];
+        return whole.concat(beyond.map(e => e.outerHTML.slice(0, 100)));
+    }""")
+
+
+def broken_links(page, site: Path) -> list[str]:
+    "Links within the site to a file or place that isn't there."
+    broken = []
+    for link in page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.href)"):
+        if not link.startswith("file:"): continue
+        target, fragment = Path(unquote(urlsplit(link).path)), unquote(urlsplit(link).fragment)
+        there = target.is_file() and site in target.parents
+        if there and fragment: there = f'id="{fragment}"' in target.read_text()
+        if not there: broken.append(link)
+    return broken
+
+
+def test_pages_are_there_and_small(site):
+    pages = {page.stem: page.read_text() for page in site.glob("*.html")}
+    assert set(PAGES) <= set(pages)
     for name, page in pages.items():
         assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', page), name
-    assert pages["11_pets"].count("Plotly.newPlot") == 3 and "#| " not in pages["11_pets"]
-    assert (tmp_path / "_static" / "plotly.min.js").stat().st_size > 10**6
+        assert "#| " not in page and page.count("cdn.") == 0, name
+    for name in CHAPTERS: assert "set_renderer" not in pages[name] and "<details" in pages[name], name
+    assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) < 25 * 2**20
+    assert (site / "_sources" / "11_pets.ipynb").read_bytes() == (ROOT / "nbs" / "11_pets.ipynb").read_bytes()
+    assert "<details open class=" in pages["11_pets"] and "cff-version" in pages["cite"]
+    for name in ("scores.rank", "sweeps.run_sweep", "agents.Agents.stop"):
+        assert f'id="best_vision_models.{name}"' in pages["api"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page(name, page, site):
+    page.set_viewport_size(WIDE)
+    page.visit(name)
+    assert page.title() and broken_links(page, site) == []
+    if name != "index": # where the figure is a picture
+        for n, figure in enumerate(stored_figures(name)):
+            assert drawn_marks(page, n) == stored_marks(figure), figure["layout"]["title"]
+    for image in page.query_selector_all("figure.figure > [role=img]"):
+        assert image.get_attribute("tabindex") == "0"
+        assert re.search(r"\d+ (marks|models)", image.get_attribute("aria-label"))
+    assert overflow(page) == []
+    page.set_viewport_size(PHONE)
+    page.wait_for_timeout(100)
+    assert overflow(page) == []
+
+
+def test_first_chapter_is_light(page, site):
+    "Besides Plotly, which all pages share."
+    page.visit(CHAPTERS[0])
+    files = {Path(unquote(urlsplit(url).path)) for url in page.requested if url.startswith("file:")}
+    assert [file.name for file in files].count("plotly.min.js") == 1
+    assert sum(file.stat().st_size for file in files if file.name != "plotly.min.js") < 1.5 * 2**20
+
+
+def test_search_finds(page):
+    page.visit("index")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("hyperband")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("ul.search li a")
+    assert "sweeps" in page.inner_text("ul.search").lower()
+
+
+def test_dark_mode(page):
+    page.visit("11_pets")
+    background = "getComputedStyle(document.querySelector('main')).getPropertyValue('--pst-color-background')"
+    light = page.evaluate(background)
+    page.click(".article-header-buttons .theme-switch-button")
+    page.click(".article-header-buttons .theme-change-button[data-mode=dark]")
+    assert page.evaluate(background) != light
+    assert "invert" in page.evaluate("getComputedStyle(document.querySelector('figure.figure [role=img]')).filter")
+    page.evaluate("localStorage.clear()")
+
+
+def test_front_page_is_the_readme(site):
+    "The same answer, with the chart as a picture."
+    index, readme = (site / "index.html").read_text(), (ROOT / "README.md").read_text()
+    assert re.findall(r"<td>(.*?)</td>", index)[:60] == re.findall(r"<td>(.*?)</td>", readme)[:60]
+    picture = re.search(r"!\[[^\]]*\]\((nbs/images/[^)]+\.png)\)", readme)
+    stored = re.search(r'<img src="data:image/png;base64,([^"]+)" alt="[^"]+marks', index)
+    assert b64decode(stored[1]) == (ROOT / picture[1]).read_bytes()
+    assert "plotly.min.js" not in index
+
+
+def test_citation_agrees_with_the_package():
+    from configparser import ConfigParser
+
+    settings = ConfigParser(delimiters=["="])
+    settings.read(ROOT / "settings.ini")
+    citation = (ROOT / "CITATION.cff").read_text()
+    for cff, name in (("version", "version"), ("title", "lib_name"), ("license", "license"), ("  - name", "author")):
+        assert f"{cff}: {settings['DEFAULT'][name]}\n" in citation
+
+
+# The explorer
+
+def shown(page) -> list[str]:
+    "The 2022 names in the table, in order."
+    return page.eval_on_selector_all("#explorer tbody tr", "rows => rows.map(row => row.dataset.model)")
+
+
+def printed(table: str) -> list[str]:
+    tables = read_table(data_dir() / "published" / "fine_tuning_tables.csv")
+    return tables[tables.table == table].model_name.tolist()
+
+
+def open_families(page): page.click("#explorer summary:has(#chosen)")
+
+
+def test_explorer_shows_the_published_tables(page):
+    page.visit("explorer")
+    page.fill("[name=offset]", "80")
+    assert shown(page) == printed("pets_top15_by_score")
+    page.select_option("[name=by]", "error_rate")
+    page.fill("[name=memory]", "2.7")
+    page.fill("[name=time]", "110")
+    assert shown(page) == printed("pets_small_and_fast")
+    page.select_option("[name=weights]", "2022")
+    assert page.locator("#explorer tbody button").all_inner_texts() == printed("pets_small_and_fast")
+    page.select_option("[name=data]", "planet")
+    page.fill("[name=time]", "25")
+    assert shown(page) == printed("planet_small_and_fast")
+
+
+FIRST, FINAL = "summaries/fastai_timm.csv", "published/final_sweep.csv"
+RANKINGS = [
+    ("#data=pets_first&by=error_rate", FIRST, {"dataset": "pets", "by": "error_rate"}),
+    ("#data=planet_first&offset=0&time=30", FIRST, {"dataset": "planet", "max_fit_time": 30, "fit_time_offset": 0}),
+    ("#data=planet_first&by=GPU_mem&memory=2.5", FIRST, {"dataset": "planet", "by": "GPU_mem", "max_gpu_mem": 2.5}),
+    ("#by=fit_time&offset=500&memory=3", FINAL,
+     {"dataset": "pets", "by": "fit_time", "max_gpu_mem": 3, "fit_time_offset": 500}),
+]
+
+
+def test_explorer_ranks_as_the_library_does(page):
+    page.visit("explorer")
+    for address, file, arguments in RANKINGS:
+        table = read_table(data_dir() / file)
+        ranked = rank(table.assign(family=family(table.model_name)), **arguments)
+        page.visit("explorer", f"{address}&top=500")
+        page.wait_for_function("n => document.querySelectorAll('#explorer tbody tr').length === n", arg=len(ranked))
+        assert shown(page) == ranked.model_name.tolist()
+        scores = page.locator("#explorer tbody td:last-child").all_inner_texts()
+        np.testing.assert_allclose(np.array(scores, float), ranked.score, atol=0.005)
+        assert page.locator("#chart .scatterlayer .point").count() == len(ranked)
+
+
+@pytest.mark.parametrize("part, when, source", [("infer", "today", "timm_2026"), ("train", "2022", "timm_2022")])
+def test_explorer_has_the_benchmarks(page, sources, part, when, source):
+    "The same rows as the library gives from the full source, and in the order of its accuracies."
+    from best_vision_models.timm_benchmarks import comparable, read_benchmark
+
+    sources("timm_2026"), sources("timm_2022")
+    wanted = comparable(read_benchmark(part, source), part, read_benchmark("infer", "timm_2026"))
+    wanted = wanted.dropna(subset="weights")
+    page.visit("explorer", f"#data={part}&by=error_rate&weights={when}&top=500")
+    rows = page.evaluate(f"rowsOf(TABLES.{part}_{when}.columns)")
+    assert [row["model_name"] for row in rows] == wanted.model.tolist()
+    np.testing.assert_allclose([row["error_rate"] for row in rows], 1 - wanted.top1 / 100, atol=1e-6)
+    np.testing.assert_allclose([row["fit_time"] for row in rows], 1000 * wanted.secs, rtol=1e-5)
+    assert page.is_disabled("[name=memory]")
+    best = wanted.assign(model_name=wanted.model).set_index("model_name").loc[shown(page)[0]]
+    assert np.max(best.top1) == wanted.top1.max()
+
+
+def test_explorer_families_and_no_fit(page):
+    page.visit("explorer")
+    open_families(page)
+    page.check("[name=family][value=vit]")
+    page.check("[name=family][value=swin]")
+    assert shown(page) and all(name.startswith(("vit", "swin")) for name in shown(page))
+    page.fill("[name=time]", "1")
+    assert shown(page) == [] and "No model fits" in page.inner_text("#about")
+
+
+def test_explorer_back_and_shared_address(page, context):
+    page.visit("explorer")
+    first = shown(page)
+    page.fill("[name=time]", "90")
+    page.press("[name=time]", "Enter")
+    page.select_option("[name=by]", "error_rate")
+    second, address = shown(page), page.url
+    assert second != first and "time=90" in address and "by=error_rate" in address
+    page.go_back()
+    page.wait_for_function("document.querySelector('[name=by]').value === 'score'")
+    assert page.input_value("[name=time]") == "90"
+    page.go_back()
+    page.wait_for_function("document.querySelector('[name=time]').value === ''")
+    assert shown(page) == first
+    page.go_forward()
+    page.go_forward()
+    page.wait_for_function("document.querySelector('[name=by]').value === 'error_rate'")
+    assert shown(page) == second
+    other = context.new_page()
+    other.goto(address)
+    assert shown(other) == second and other.input_value("[name=time]") == "90"
+    other.close()
+
+
+def test_explorer_copies_the_fastai_line(page, context):
+    try:
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+    except Error:
+        pass # then the line is shown to be copied by hand, which is tested all the same
+    page.visit("explorer", "#data=planet")
+    page.click("#explorer tbody tr:first-child button")
+    page.wait_for_selector("#copied code")
+    line = page.inner_text("#copied code")
+    weights = "vit_small_patch16_224.augreg_in21k_ft_in1k"
+    assert line == f'vision_learner(dls, "{weights}", metrics=accuracy_multi).to_fp16().fine_tune(5, 0.008)'
+    if page.inner_text("#copied").startswith("Copied"): assert page.evaluate("navigator.clipboard.readText()") == line
+
+
+def test_explorer_names_weights_that_can_be_had(page):
+    "Each line that can be copied is Python, names weights that timm has and passes what the library passes."
+    from timm import is_model_pretrained
+
+    from best_vision_models.fine_tune import find_model
+
+    page.visit("explorer")
+    lines = page.evaluate("Object.values(TABLES).flatMap(t => rowsOf(t.columns).map(row => fastaiLine(row, t)))")
+    calls = [ast.parse(line).body[0].value.func.value.func.value for line in lines if not line.startswith("#")]
+    by_weights = {call.args[1].value: call for call in calls}
+    assert len(by_weights) > 500 and [name for name in by_weights if not is_model_pretrained(name)] == []
+    for name, size in (("swin_s3_tiny_224.ms_in1k", 224), ("swinv2_tiny_window8_256.ms_in1k", 256),
+                       ("swinv2_cr_tiny_ns_224.sw_in1k", 224), ("convnext_tiny.fb_in22k", 224)):
+        passed = {one.arg: ast.literal_eval(one.value) for one in by_weights[name].keywords if one.arg != "metrics"}
+        assert passed == find_model(name, size).arguments, name
+
+
+def give(page, file: Path):
+    page.click("#explorer summary:has-text('Your own runs')")
+    page.set_input_files("#own", file)
+
+
+def test_explorer_takes_your_runs(page, tmp_path):
+    "Ranked as `bvm rank` would, with quotes, empty cells, failed runs and two data sets."
+    rows = read_table(data_dir() / "published" / "final_sweep.csv")
+    repeats = [rows.assign(fit_time=rows.fit_time + n, error_rate=rows.error_rate * (1 + n / 9)) for n in (2, 0, 1)]
+    finished = pd.concat(repeats).assign(state="finished", note='said "so", twice')
+    crashed = rows[:2].assign(state="crashed", error_rate=0.0)
+    failed = rows[:1].assign(model_name="never_measured", error_rate=None, state="failed")
+    runs = pd.concat([finished, crashed, failed])
+    runs.to_csv(tmp_path / "mine.csv", index=False)
+    page.visit("explorer")
+    give(page, tmp_path / "mine.csv")
+    page.wait_for_selector("#yours", state="attached")
+    for dataset in ("pets", "planet"):
+        page.select_option("[name=data]", f"own:{dataset}")
+        assert shown(page) == rank(summarise(runs), dataset, top=15).model_name.tolist()
+    assert not [url for url in page.requested if not url.startswith("file:")]
+
+
+def test_explorer_without_times_ranks_by_error(page, tmp_path):
+    (tmp_path / "few.csv").write_text("dataset,model_name,error_rate\nmine,b,0.2\nmine,a,0.1\nmine,c,\n")
+    page.visit("explorer")
+    give(page, tmp_path / "few.csv")
+    page.wait_for_selector("#yours", state="attached")
+    assert shown(page) == ["a", "b"]
+
+
+def test_explorer_shows_html_as_text(page, tmp_path):
+    evil = "<img src=x onerror=alert(1)><script>alert(2)</script><a href='javascript:alert(3)'>x</a>"
+    runs = pd.DataFrame({"dataset": [evil], "model_name": evil, "error_rate": 0.1, "fit_time": 1.0})
+    runs.to_csv(tmp_path / "evil.csv", index=False)
+    page.visit("explorer")
+    give(page, tmp_path / "evil.csv")
+    page.wait_for_selector("#yours", state="attached")
+    assert page.inner_text("#explorer tbody button") == evil
+    page.click("#explorer tbody button")
+    page.hover("#chart .point", force=True)
+    page.wait_for_selector("#chart .hoverlayer text")
+    assert evil[:20] in page.text_content("#chart .hoverlayer")
+    assert page.evaluate("document.querySelectorAll('#explorer :is(img, script, a[href^=javascript])').length") == 0
+
+
+BAD_FILES = {
+    "no columns": ("a,b\n1,2\n", "no column dataset, model_name, error_rate"),
+    "empty": ("", "the file is empty"),
+    "no rows": ("dataset,model_name,error_rate\n", "no rows"),
+    "page": ("<!DOCTYPE html><p>", "a web page"),
+    "text": ("dataset,model_name,error_rate\npets,a,low\n", "error_rate in row 1 after the header: low is not a"),
+    "percent": ("dataset,model_name,error_rate\npets,a,4.5\n", "not a fraction"),
+    "quote": ('dataset,model_name,error_rate\n"pets,a,0.1\n', "a quote"),
+    "ragged": ("dataset,model_name,error_rate\npets,a\n", "row 1 after the header has 2 fields"),
+    "failed": ("dataset,model_name,error_rate\npets,a,\n", "no run in it is finished"),
+    "50 MB": ("dataset,model_name,error_rate\n" + "pets,resnet18,0.1\n" * (50 * 2**20 // 18 + 1), "it has 50 MB"),
+}
+
+
+def test_explorer_says_what_is_wrong_and_lives(page, tmp_path):
+    page.visit("explorer")
+    page.click("#explorer summary:has-text('Your own runs')")
+    for name, (text, says) in BAD_FILES.items():
+        file = tmp_path / f"{name}.csv"
+        file.write_text(text)
+        page.set_input_files("#own", file)
+        page.wait_for_selector(f"#problem:has-text('{name}.csv: ')")
+        assert says in page.inner_text("#problem"), name
+        page.fill("[name=time]", "110")
+        page.fill("[name=memory]", "2.7")
+        page.select_option("[name=by]", "error_rate")
+        assert shown(page) == printed("pets_small_and_fast"), name
+        page.select_option("[name=by]", "score")
+
+
+def test_explorer_takes_a_dropped_file(page):
+    page.visit("explorer")
+    page.evaluate("""() => {
+        const carried = new DataTransfer();
+        carried.items.add(new File(["dataset,model_name,error_rate,fit_time\\nmine,resnet18,0.2,10\\n"], "mine.csv"));
+        document.body.dispatchEvent(new DragEvent("drop", {bubbles: true, cancelable: true, dataTransfer: carried}));
+    }""")
+    page.wait_for_selector("#yours", state="attached")
+    assert shown(page) == ["resnet18"]
+    page.reload() # the file is gone, and the address says what to do
+    assert "drop yours" in page.inner_text("#problem") and len(shown(page)) == 15

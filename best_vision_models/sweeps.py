@@ -455,7 +455,7 @@ def _at(config: dict, path):
     for name in path: config = config.get(name) if isinstance(config, dict) else None
     return config
 
-# %% ../nbs/03_sweeps.ipynb #e6f52359
+# %% ../nbs/03_sweeps.ipynb #f477b7db
 @contextmanager
 def _sweep_folder(spec: SweepSpec, out: str | Path):
     "The folder, created, checked to be this sweep's and locked."
@@ -468,7 +468,7 @@ def _sweep_folder(spec: SweepSpec, out: str | Path):
         except OSError:
             raise BadInput(f"{out}: another program is running this sweep now: wait for it, or give another folder") from None
         copy = folder / "sweep.yaml"
-        if copy.exists() and _asks_for(read_sweep(copy)) != _asks_for(spec):
+        if copy.exists() and any(folder.glob("*.json")) and _asks_for(read_sweep(copy)) != _asks_for(spec):
             raise BadInput(f"{out}: holds the runs of another sweep (its sweep.yaml differs): give another folder with --out")
         part = copy.with_name(f".{copy.name}.part")
         part.write_text(yaml.safe_dump(spec.as_dict(), sort_keys=False, allow_unicode=True))
@@ -619,11 +619,14 @@ def fine_tune_run(
     finally: defaults.callbacks = defaults.callbacks[:-1]
     return {**row, "fit_time": None, "stopped_epoch": Report.epochs} if Report.stopped else row
 
-# %% ../nbs/03_sweeps.ipynb #3b18b67f
+# %% ../nbs/03_sweeps.ipynb #516fdf53
 class Worker:
     "Does runs, one after another, in a process of its own."
-    def __init__(self, run, rungs=None): self.run, self.rungs = run, rungs
-    def ready(self): return True
+    def __init__(self, run, rungs=None, names=()): self.run, self.rungs, self.names = run, rungs, names
+
+    def ready(self) -> str | None: # what is wrong with `names`
+        "Import what runs need before the first one comes, and see that it takes these settings."
+        if self.names: return _unknown_setting(self.names)
 
     def do(self, key: str, config: dict) -> dict: # a row; whatever goes wrong is a failed run, not an error
         import ray
@@ -642,8 +645,8 @@ class Worker:
 
 class _Agents:
     "The workers: who is starting, idle, busy."
-    def __init__(self, ray, run, resources, rungs):
-        self.ray, self.rungs, self.resources = ray, rungs, resources
+    def __init__(self, ray, run, resources, rungs, names):
+        self.ray, self.rungs, self.resources, self.names = ray, rungs, resources, names
         self.actor = ray.remote(Worker).options(max_concurrency=1, **resources)
         self.run = ray.put(run)
         self.starting, self.busy, self.idle, self.failed_starts = {}, {}, [], 0
@@ -651,7 +654,7 @@ class _Agents:
     def hire(self, wanted: int):
         "Start workers until there are so many."
         for _ in range(wanted - len(self.starting) - len(self.busy) - len(self.idle)):
-            worker = self.actor.remote(self.run, self.rungs)
+            worker = self.actor.remote(self.run, self.rungs, self.names)
             self.starting[worker.ready.remote()] = worker
 
     def give(self, job):
@@ -673,6 +676,7 @@ class _Agents:
                 else: self._failed_start(error)
                 continue
             self.failed_starts = 0
+            if not job and row: raise BadInput(row)
             if job and row["state"] == "failed" and self.resources.get("num_gpus"): self.ray.kill(worker)
             else: self.idle.append(worker)
             if job: yield job, row
@@ -770,7 +774,7 @@ def _duration(seconds: float) -> str:
     if seconds < 90: return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
-# %% ../nbs/03_sweeps.ipynb #7666274a
+# %% ../nbs/03_sweeps.ipynb #6968bb44
 RETRIES = 2
 
 
@@ -787,7 +791,8 @@ def run_sweep(
     "Run what is missing of a sweep; each finished run is one JSON file in `out`."
     if not isinstance(spec, SweepSpec): spec = read_sweep(spec)
     if agents is not None and agents < 1: raise BadInput(f"agents is {agents}: at least 1 is needed")
-    if run is None: _check_runnable(spec)
+    if run is None: _check_program(spec)
+    names = [_dotted(path) for path, _ in leaves(spec.parameters)] if run is None else []
     with ExitStack() as stack:
         folder = stack.enter_context(_sweep_folder(spec, out))
         rows = read_run_files(folder)
@@ -799,7 +804,7 @@ def run_sweep(
         presses = stack.enter_context(_ctrl_c())
         resources, _ = _share(ray, agents, gpus_per_run)
         rungs = ray.remote(Rungs).options(num_cpus=0).remote(spec) if spec.early_terminate else None
-        crew = _Agents(ray, run or fine_tune_run, resources, rungs)
+        crew = _Agents(ray, run or fine_tune_run, resources, rungs, names)
         stack.callback(crew.dismiss)
         deaths, room, looked = Counter(), 0, 0
         while True:
@@ -825,21 +830,26 @@ def run_sweep(
     return sweep_status(folder, count)
 
 
-def _check_runnable(spec: SweepSpec):
-    "Refuse a sweep of another program, and parameters that `fine_tune` doesn't have."
+def _check_program(spec: SweepSpec):
+    "Refuse a sweep of another program."
     words = [spec.program, *map(str, spec.command)]
     if any(words) and not any(re.search(r"\bfine_tune(\.py)?$|\bfine-tune$", word) for word in words):
         program = spec.program or " ".join(words).strip()
         raise BadInput(f"the sweep's program is {program}, not fine_tune: W&B agents can run it (bvm sweep create)")
+
+
+def _unknown_setting(names: list[str]) -> str | None: # a complaint about the first
+    "The parameters that `fine_tune` doesn't have; it takes seconds to import, so workers do this while they start."
     from best_vision_models.fine_tune import FineTuneConfig
 
     fields = FineTuneConfig.model_fields.items()
     known = {alias for name, field in fields for alias in [name, *getattr(field.validation_alias, "choices", [])]}
-    for path, _ in leaves(spec.parameters):
-        if path[0] not in known:
-            near = difflib.get_close_matches(path[0], known, 1)
+    for name in names:
+        if name.split(".")[0] not in known:
+            near = difflib.get_close_matches(name, known, 1)
             use = f"did you mean {near[0]}?" if near else f"use one of {', '.join(sorted(known))}"
-            raise BadInput(f"{_dotted(path)} is not a setting of fine_tune: {use}")
+            return f"{name} is not a setting of fine_tune: {use}"
+    return None
 
 
 def _on_target(spec: SweepSpec, rows: list[dict]) -> bool:

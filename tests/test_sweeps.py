@@ -352,9 +352,12 @@ def test_the_articles_own_files_run_unchanged(tmp_path):
     spec = read_sweep(tmp_path / "s.yaml")
     assert spec.parameters["learning_rate"].bounds() == (1e-5, 1e-2, False)
     pytest.importorskip("best_vision_models.fine_tune")
-    sweeps._check_runnable(spec)
-    with pytest.raises(BadInput, match="did you mean learning_rate"):
-        sweeps._check_runnable(read_sweep({"method": "grid", "parameters": {"learning_rates": {"value": 1}}}))
+    sweeps._check_program(spec)
+    assert sweeps._unknown_setting([path[0] for path, _ in sweeps.leaves(spec.parameters)]) is None
+    wrong = {"method": "grid", "parameters": {"learning_rates": {"value": 1}}}
+    with pytest.raises(BadInput, match="did you mean learning_rate"): run_sweep(wrong, tmp_path / "out", agents=1)
+    with pytest.raises(BadInput, match="learning_rtae"): # mended otherwise, the same folder is not another sweep's
+        run_sweep({"method": "grid", "parameters": {"learning_rtae": {"value": 1}}}, tmp_path / "out", agents=1)
 
 
 def test_commands_are_those_of_a_real_agent():

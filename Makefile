@@ -9,6 +9,7 @@ help:
 	@echo "make run      run the demo sweep, execute the chapters, print their tables, render the book"
 	@echo "make test     run all tests"
 	@echo "make site     render the notebooks as they are to _site/"
+	@echo "make bench    measure ratios on this machine, to bench/results (about an hour)"
 	@echo "make prepare  export the library, run all notebooks, write README.md (before a commit)"
 
 # The environment: made once, again when the requirements change.
@@ -39,6 +40,9 @@ site: .venv/ready
 test: .venv/ready
 	@$(BIN)/python -m pytest
 
+bench: .venv/ready
+	@for name in tables images overhead precision explorer sweep; do $(BIN)/python bench/$$name.py || exit 1; done
+
 prepare: .venv/ready
 	$(BIN)/nbdev-export
 	$(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace nbs/*.ipynb
@@ -47,4 +51,4 @@ prepare: .venv/ready
 	  --NbConvertApp.output_files_dir=nbs/images nbs/index.ipynb
 	sed -E -i.bak 's#\]\(([a-z_0-9]+\.(ipynb|md))\)#](nbs/\1)#g' README.md && rm README.md.bak
 
-.PHONY: help run site test prepare
+.PHONY: help run site test bench prepare

@@ -40,7 +40,7 @@ site: .venv/ready
 test: .venv/ready
 	@$(BIN)/python -m pytest
 
-bench: .venv/ready
+bench: site
 	@for name in tables images overhead precision explorer sweep; do $(BIN)/python bench/$$name.py || exit 1; done
 
 prepare: .venv/ready

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from measure import line, report
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from playwright.sync_api import sync_playwright
@@ -62,5 +63,7 @@ if __name__ == "__main__":
         rank(summary, "mine", max_fit_time=budget, top=15)
         pandas.append(1000 * (time.perf_counter() - began))
     table_ms, all_ms, pandas_ms = milliseconds["table"], milliseconds["all"], np.median(pandas)
-    print(f"rank and table anew: {table_ms:.0f} ms; with the chart {all_ms:.0f} ms; medians of {TIMES}")
-    print(f"rank and table in the browser / rank in pandas: {table_ms / pandas_ms:.2f}   ({pandas_ms:.1f} ms)")
+    report("explorer", [
+        line(f"rank {models:,} models and write the table, in the browser", table_ms, pandas_ms, pandas_ms / table_ms, "ms"),
+        line("with the chart drawn", all_ms, pandas_ms, pandas_ms / all_ms, "ms"),
+    ], models=models, limit_ms=100)

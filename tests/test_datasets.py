@@ -1,8 +1,13 @@
 """What notebook 01 can't test: real photographs from the mirror, and every way in which images and labels can be wrong."""
 
+import os
+import random
 import shutil
+import subprocess
+import sys
 
 import pytest
+import torch
 from fastai.data.transforms import get_image_files
 from fastai.vision.augment import Resize
 from fastai.vision.data import ImageDataLoaders
@@ -110,3 +115,61 @@ def test_no_network_names_the_way_out(monkeypatch, tmp_path):
     with pytest.raises(SourceUnavailable, match="BVM_IMAGES"): get_dls("pets")
     monkeypatch.setenv("BVM_IMAGES", str(tmp_path / "nowhere"))
     with pytest.raises(BadInput, match="not a folder"): get_dls("pets")
+
+
+def batches(dataset, resize_method, image_cache, workers):
+    "All batches of one epoch, as the seed gives them."
+    random.seed(3)
+    torch.manual_seed(3)
+    dls = get_dls(dataset, 32, 48, resize_method, image_cache=image_cache)
+    for dl in dls.loaders: dl.fake_l.num_workers = workers
+    assert (dls.train.pixels is not None) == (image_cache == "auto")
+    return [batch for dl in dls.loaders for batch in dl]
+
+
+@pytest.mark.parametrize("dataset, resize_method, workers", [
+    ("pets", "squish", 2), ("pets", "crop", 2), ("pets", "crop", 0), ("pets", "pad", 2), ("planet", "crop", 2), ("planet", "squish", 0),
+    ("digits", "crop", 2), ("digit_pairs", "pad", 2)])
+def test_cached_batches_are_fastai_s(request, dataset, resize_method, workers):
+    "Images, labels, their order, types and memory layout: with as many workers as fastai would use, and with none."
+    if dataset in ("pets", "planet"): request.getfixturevalue("real_images")
+    plain, cached = (batches(dataset, resize_method, image_cache, workers) for image_cache in ("off", "auto"))
+    assert len(plain) == len(cached)
+    for (x1, y1), (x2, y2) in zip(plain, cached):
+        assert torch.equal(x1, x2) and x1.stride() == x2.stride() and type(x1) is type(x2)
+        assert torch.equal(y1, y2) and y1.dtype == y2.dtype and type(y1) is type(y2)
+
+
+FILL = """
+import sys
+from best_vision_models.datasets import get_dls
+if sys.argv[1:]:
+    import resource, signal
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+dls = get_dls("digits", 64, 64)
+print(dls.train.pixels is not None, float(dls.valid.one_batch()[0].sum()))
+"""
+
+
+def test_a_cache_is_whole_or_not_there(tmp_path):
+    "A full disk, a process killed while it writes, and two that want the same cache at the same moment."
+    environment = {**os.environ, "BVM_CACHE": str(tmp_path)}
+    start = lambda *size: subprocess.Popen([sys.executable, "-W", "ignore", "-c", FILL, *size], env=environment, text=True,
+                                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, err = start("1000000").communicate()
+    cached, total = out.split()
+    assert cached == "False" and "no image cache (File too large): every epoch decodes" in err
+    folder = tmp_path / "decoded_images"
+    assert not list(folder.glob("*.part"))
+
+    victim = start()
+    while not list(folder.glob("*.part")): assert victim.poll() is None
+    victim.kill()
+    victim.wait()
+    assert list(folder.glob("*.part"))
+
+    both = [start(), start()]
+    assert [process.communicate()[0].split() for process in both] == [["True", total]] * 2
+    whole = [file for file in folder.iterdir() if file.suffix == "" and file.stat().st_size == 1797 * 3 * 64 * 64]
+    assert len(whole) == 1 and not list(folder.glob("*.part"))

@@ -111,8 +111,16 @@ def test_same_result_as_the_article_s_lines(real_images, dataset, article, capsy
     row = fine_tune(read_config(dataset=dataset, model_name="resnet10t", pretrained=False, learning_rate=0.02, img_size=64,
                                 epochs=1, precision="fp32"))
     assert row["error_rate"] == expected
-    assert row["state"] == "finished" and row["dataset"] == dataset and row["fit_time"] > 0
+    assert row["state"] == "finished" and row["dataset"] == dataset and row["fit_time"] > 0 and row["image_cache"] == "auto"
     check_row(row)
+
+
+@pytest.mark.parametrize("dataset", ["digits", "digit_pairs"])
+def test_same_result_with_and_without_the_image_cache(quick, dataset):
+    rows = [fine_tune(read_config(**quick(dataset=dataset, img_size=16, batch_size=64, image_cache=c))) for c in ("auto", "off")]
+    assert [row["image_cache"] for row in rows] == ["auto", "off"]
+    measures = ["error_rate", "valid_loss", "train_loss"]
+    if not torch.cuda.is_available(): assert [rows[0][m] for m in measures] == [rows[1][m] for m in measures]
 
 
 def test_same_config_same_metrics_other_repeat_other(quick):

@@ -6,7 +6,7 @@
 __all__ = ['FAMILY_COLOURS', 'HEIGHT', 'family_colour', 'error_by_fit_time', 'accuracy_by_speed', 'speed_by_parameters',
            'set_renderer', 'sweep_against_sweep', 'intervals', 'error_by_accuracy', 'fit_time_by_train_secs',
            'residuals_by_fitted', 'fronts_by_device', 'error_by_budget', 'error_intervals', 'effect_intervals',
-           'ranks_by_offset']
+           'ranks_by_offset', 'time_by_stage']
 
 # %% ../nbs/08_charts.ipynb #25b75511
 import logging
@@ -291,4 +291,15 @@ def ranks_by_offset(
                            hovertemplate=f"{model_name}: %{{y}} at %{{x}} s<extra></extra>")
     figure.update_layout(title=title, height=HEIGHT, template="plotly_white")
     figure.update_xaxes(title_text="constant of the score (s)", type="category").update_yaxes(title_text="rank by score", autorange="reversed")
+    return _finish(figure)
+
+# %% ../nbs/08_charts.ipynb #f3da1dbf
+def time_by_stage(
+    seconds: pd.DataFrame, # one row a way of working, one column a stage, seconds
+    title: str = "Where the time goes",
+) -> go.Figure: # a bar a row, stacked from the stages in the order of the columns
+    "Seconds of each stage, side by side."
+    table = seconds.rename_axis("way").reset_index().melt("way", var_name="stage", value_name="seconds")
+    figure = px.bar(table, x="seconds", y="way", color="stage", orientation="h", title=title, template="plotly_white",
+                    height=200 + 60 * len(seconds), category_orders={"way": list(seconds.index)}, labels={"way": ""})
     return _finish(figure)

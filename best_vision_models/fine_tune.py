@@ -105,13 +105,14 @@ def run_key(config: FineTuneConfig) -> str: # 12 hexadecimal digits
     settings = config.model_dump(exclude={"weights_dir", "save_preds", "wandb_project", "wandb_entity", "wandb_mode"})
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
-# %% ../nbs/02_fine_tune.ipynb #5c68088d
+# %% ../nbs/02_fine_tune.ipynb #718286ea
 @dataclass(frozen=True)
 class TimmModel:
     "What `vision_learner` needs to know of a timm model."
     weights: str # timm's exact `architecture.tag`; the bare architecture where timm has no weights for it
     has_weights: bool
     pools: bool # whether fastai's head pools the body's output
+    depthwise: bool # whether it has convolutions of single channels
     arguments: dict # for `timm.create_model`
 
 
@@ -142,10 +143,11 @@ def find_model(
     if n_features != model.num_features:
         raise BadInput(f"fastai has no head for {model_name}: it gives {n_features} features, "
                        f"not the {model.num_features} that it announces: use another model")
+    depthwise = any(isinstance(m, torch.nn.Conv2d) and m.groups == m.in_channels > 1 for m in model.modules())
     if not pools: arguments["pretrained_cfg_overlay"] = {"pool_size": None}
     weights = f"{cfg['architecture']}.{cfg['tag']}"
-    if timm.is_model_pretrained(weights): return TimmModel(weights, True, pools, arguments)
-    return TimmModel(cfg["architecture"], False, pools, arguments)
+    if timm.is_model_pretrained(weights): return TimmModel(weights, True, pools, depthwise, arguments)
+    return TimmModel(cfg["architecture"], False, pools, depthwise, arguments)
 
 
 def _first_words(error: Exception) -> str:
@@ -178,7 +180,7 @@ def _loading(config: FineTuneConfig, model: TimmModel):
         raise BadInput(f"the weights {model.weights} don't load at {config.img_size} px: use the size they were trained at, "
                        f"or another file ({_first_words(error)})") from None
 
-# %% ../nbs/02_fine_tune.ipynb #e416eefe
+# %% ../nbs/02_fine_tune.ipynb #496edf69
 class BF16(MixedPrecision):
     "fastai's mixed precision in bfloat16, on whatever device the batches are on."
     def before_fit(self):
@@ -189,14 +191,16 @@ class BF16(MixedPrecision):
 
 def find_precision(
     precision: str = "auto", # auto, fp32, fp16 or bf16
+    depthwise: bool = False, # does the model have convolutions of single channels?
 ) -> str: # fp32, fp16 or bf16
     "What `auto` means on this machine; anything else is itself."
     if precision != "auto": return precision
     if torch.cuda.is_available(): return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if depthwise: return "fp32"
     has = torch.cpu.get_capabilities()
     return "bf16" if any(has.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16")) else "fp32"
 
-# %% ../nbs/02_fine_tune.ipynb #3841aa58
+# %% ../nbs/02_fine_tune.ipynb #f8b6ff7a
 class RunFailed(Exception):
     "The run failed by itself: its settings are valid, but training them leads nowhere."
     def __init__(self, reason: str): self.reason = reason # fastai puts the callback's name before the message itself
@@ -215,7 +219,7 @@ class StopAtNaN(Callback):
 
 def _train(config: FineTuneConfig, model: TimmModel, accumulate: int, tracking) -> dict:
     "Error rate, losses, `fit_time` (s) and peak `GPU_mem` (GiB) of one training, in `accumulate` micro-batches a step."
-    precision, on_gpu = find_precision(config.precision), torch.cuda.is_available()
+    precision, on_gpu = find_precision(config.precision, model.depthwise), torch.cuda.is_available()
     cbs = [StopAtNaN(), *{"fp16": [MixedPrecision()], "bf16": [BF16()]}.get(precision, [])]
     if accumulate > 1: cbs.append(GradientAccumulation(config.batch_size))
     training_seed = config.seed + 1000 * (config.repeat - 1)

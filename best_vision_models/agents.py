@@ -159,7 +159,7 @@ def _wanted_gpus(gpus) -> list[str]:
     if not wanted: raise BadInput("no GPU is named: give some numbers, all, or cpu")
     return wanted
 
-# %% ../nbs/04_agents.ipynb #d59a2ba9
+# %% ../nbs/04_agents.ipynb #5cc79548
 class Agents:
     "Agents that were started: a table of how they do, and a way to stop them."
     def __init__(self, agents: list[dict], logs: Path): # each with gpu, pid, started, log
@@ -178,8 +178,9 @@ class Agents:
         shown = display(self.status(), display_id=True)
         try:
             while self.running():
-                time.sleep(seconds)
                 if shown: shown.update(self.status())
+                time.sleep(seconds)
+            if shown: shown.update(self.status())
         except KeyboardInterrupt: pass
 
     def running(self) -> int:

@@ -39,7 +39,7 @@ with wandb.init() as run:
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    server = WandbServer(crash_after=5)
+    server = WandbServer()
     for name, value in dict(WANDB_BASE_URL=server.url, WANDB_API_KEY=KEY, WANDB_DIR=str(tmp_path), NETRC=str(tmp_path / "netrc"),
                             PYTHONPATH=f"{HERE.parent}:{HERE}", WANDB_ERROR_REPORTING="false", CUDA_VISIBLE_DEVICES="").items():
         monkeypatch.setenv(name, value)
@@ -96,6 +96,7 @@ def test_two_agents_share_a_grid_and_no_key_is_shown(server, tmp_path, capfd):
 
 def test_stop_restart_and_exactly_the_missing_runs(server, tmp_path):
     "A stopped agent leaves nothing behind; a new one continues; the run that was cut off is then run again, it alone."
+    server.crash_after = 5
     spec = grid(tmp_path, 4, 3)
     sweep = create_sweep(spec, project="p")
     agents = launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs")

@@ -179,7 +179,7 @@ def _by_csv(csv: Path, folder: str = "", suff: str = "", **kwargs) -> tuple[Data
     )
     return dls, files
 
-# %% ../nbs/01_datasets.ipynb #884653d6
+# %% ../nbs/01_datasets.ipynb #598ae47e
 def _decode_once(
     files: list[Path], # in the order of the result
     what: str, # is made of each; part of the file's name
@@ -206,7 +206,7 @@ def _write_decoded(part: Path, path: Path, files: list[Path], decode):
     chunks = [files[i:i + 256] for i in range(0, len(files), 256)]
     try:
         with open(part, "wb") as out, ThreadPoolExecutor() as pool:
-            for chunk in progress_bar(chunks, leave=False, display=len(files) > 2000):
+            for chunk in progress_bar(chunks, leave=False) if len(files) > 2000 else chunks:
                 for array in pool.map(decode, chunk): out.write(array.tobytes())
             out.flush()
             os.fsync(out.fileno())

@@ -455,7 +455,7 @@ def _at(config: dict, path):
     for name in path: config = config.get(name) if isinstance(config, dict) else None
     return config
 
-# %% ../nbs/03_sweeps.ipynb #f477b7db
+# %% ../nbs/03_sweeps.ipynb #e6f52359
 @contextmanager
 def _sweep_folder(spec: SweepSpec, out: str | Path):
     "The folder, created, checked to be this sweep's and locked."
@@ -468,7 +468,7 @@ def _sweep_folder(spec: SweepSpec, out: str | Path):
         except OSError:
             raise BadInput(f"{out}: another program is running this sweep now: wait for it, or give another folder") from None
         copy = folder / "sweep.yaml"
-        if copy.exists() and any(folder.glob("*.json")) and _asks_for(read_sweep(copy)) != _asks_for(spec):
+        if copy.exists() and _asks_for(read_sweep(copy)) != _asks_for(spec):
             raise BadInput(f"{out}: holds the runs of another sweep (its sweep.yaml differs): give another folder with --out")
         part = copy.with_name(f".{copy.name}.part")
         part.write_text(yaml.safe_dump(spec.as_dict(), sort_keys=False, allow_unicode=True))
@@ -774,7 +774,7 @@ def _duration(seconds: float) -> str:
     if seconds < 90: return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
-# %% ../nbs/03_sweeps.ipynb #6968bb44
+# %% ../nbs/03_sweeps.ipynb #ebf4c717
 RETRIES = 2
 
 
@@ -795,6 +795,8 @@ def run_sweep(
     names = [_dotted(path) for path, _ in leaves(spec.parameters)] if run is None else []
     with ExitStack() as stack:
         folder = stack.enter_context(_sweep_folder(spec, out))
+        empty = not any(folder.glob("*.json")) # a sweep that is refused before its first run leaves the folder to another
+        stack.push(lambda error, *_: (folder / "sweep.yaml").unlink() if error is BadInput and empty else None)
         rows = read_run_files(folder)
         jobs = (_Bayes if spec.method == "bayes" else _Listed)(spec, rows, count, retry_failed)
         if not jobs.left() or _on_target(spec, rows): return sweep_status(folder, count)

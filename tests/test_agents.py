@@ -166,18 +166,25 @@ def join(config):
     return {"error_rate": config["i"] / 100}
 
 
-@pytest.mark.parametrize("how", ["500", "silence"])
-def test_a_server_out_of_order_loses_no_finished_run(server, tmp_path, how):
-    "For 30 s, while a run is under way and ends."
-    sweep = create_sweep(grid(tmp_path, 2, 3), project="p")
-    with launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs") as agents:
-        wait_for(lambda: any(run["history"] or run["heard"] for run in server.runs.values()))
-        time.sleep(2)
-        server.fail(30, how)
-        wait_for(lambda: sum(finished(server).values()) == 2, 150)
-        agents.wait()
-    assert finished(server) == Counter(range(2))
-    assert {row["state"] for row in read_wandb_sweep(sweep)} == {"finished"}
+def test_a_server_out_of_order_loses_no_finished_run(server, tmp_path, monkeypatch):
+    "For 30 s, while a run is under way and ends; two servers at once, each with its own kind of trouble."
+    servers, agents, sweeps = {"500": server, "silence": WandbServer()}, {}, {}
+    for how, at in servers.items():
+        monkeypatch.setenv("WANDB_BASE_URL", at.url)
+        sweeps[how] = create_sweep(grid(tmp_path, 2, 3), project="p")
+        agents[how] = launch_agents(sweeps[how], gpus="cpu", logs=tmp_path / how)
+    with agents["500"], agents["silence"]:
+        for how, at in servers.items():
+            wait_for(lambda: any(run["history"] or run["heard"] for run in at.runs.values()))
+            time.sleep(2)
+            at.fail(30, how)
+        wait_for(lambda: all(sum(finished(at).values()) == 2 for at in servers.values()), 150)
+        for each in agents.values(): each.wait()
+    for how, at in servers.items():
+        monkeypatch.setenv("WANDB_BASE_URL", at.url)
+        assert finished(at) == Counter(range(2)), how
+        assert [row["state"] for row in read_wandb_sweep(sweeps[how])] == ["finished"] * 2
+    servers["silence"].shutdown()
 
 
 KERNEL = """

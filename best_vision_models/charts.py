@@ -203,7 +203,7 @@ def residuals_by_fitted(
 ) -> go.Figure:
     "Each model's residual against its fitted value."
     figure = _scatter(table, False, x="fitted", y="residual", hover_name="model_name", title=title,
-                      labels={"fitted": f"expected {axis}", "residual": "observed less expected"}).update_traces(marker_size=9)
+                      labels={"fitted": f"expected {axis}", "residual": "log observed − log expected"}).update_traces(marker_size=9)
     return figure.add_hline(0, line=dict(color="#888", dash="dot"))
 
 # %% ../nbs/08_charts.ipynb #18d242b9

@@ -389,7 +389,7 @@ def _degrees_of_spread(excess: float) -> float:
 
 # %% ../nbs/06_scores.ipynb #53b979bf
 def error_interval(
-    summary: pd.DataFrame, # as `summarise` gives it
+    summary: pd.DataFrame, # as `summarise` gives it; `run_std` and `degrees`, where it has them (see `run_spread`), are taken as they are
     confidence: float = 0.9, # of each interval, by itself
     images: int | None = None, # validation images with one label each; gives the `_new_images` columns too
 ) -> pd.DataFrame: # `summary` with `run_std`, `degrees`, `error_rate_low`, `error_rate_high`, all fractions
@@ -399,7 +399,8 @@ def error_interval(
     if not 0 < confidence < 1: raise BadInput(f"confidence is {confidence}; give a fraction such as 0.9")
     if images is not None and images < 1: raise BadInput(f"images is {images}; give the number of validation images")
     if summary.empty: raise BadInput("this table has no models: it can't say how runs differ")
-    table = summary.assign(**pd.concat([run_spread(models) for _, models in summary.groupby("dataset")]))
+    known = {"run_std", "degrees"} <= set(summary)
+    table = summary if known else summary.assign(**pd.concat([run_spread(models) for _, models in summary.groupby("dataset")]))
     error, of_runs = table.error_rate_mean, table.run_std**2 / table.n_runs
     half = t.ppf((1 + confidence) / 2, table.degrees) * of_runs**0.5
     table = table.assign(error_rate_low=(error - half).clip(lower=0), error_rate_high=(error + half).clip(upper=1))

@@ -421,8 +421,8 @@ def shortlist(
     per_family: int = 3, # checkpoints of one family at most
     leave_out: str | None = None, # a regular expression; names that match are not considered
     top: int | None = None, # so many at most
-) -> pd.DataFrame: # one row a checkpoint, `devices` (on how many it is near the front), `behind` (points, where it is nearest)
-    "Checkpoints near the front of speed and quality on at least one device; those near on most devices come first."
+) -> pd.DataFrame: # one row a checkpoint, `devices` (on how many it is near the front), `measured` (on how many it was), `behind` (points, where nearest)
+    "Checkpoints near the front of speed and quality on at least one device; those near on the largest share of their devices come first."
     if missing := [quality for quality in qualities if quality not in models]:
         raise BadInput(f"no column {missing[0]!r}; use one of {', '.join(models.select_dtypes('number'))}")
     fits = (models.param_count <= max_params) & (models.img_size <= max_img_size) & (models.top1 >= min_top1)
@@ -430,13 +430,15 @@ def shortlist(
     candidates = models[fits]
     candidates = candidates.assign(behind=pd.concat([behind_front(candidates, quality) for quality in qualities], axis=1).min(axis=1))
     candidates = candidates[candidates.behind <= near]
-    on = candidates.groupby("weights").device.nunique()
-    nearest = candidates.sort_values(["behind", "img_size"]).drop_duplicates("weights").assign(devices=lambda table: table.weights.map(on))
-    best_first = nearest.sort_values(["devices", "behind", qualities[0], "weights"], ascending=[False, True, False, True])
+    on, measured = (table.groupby("weights").device.nunique() for table in (candidates, models))
+    nearest = candidates.sort_values(["behind", "img_size"]).drop_duplicates("weights")
+    nearest = nearest.assign(devices=nearest.weights.map(on), measured=nearest.weights.map(measured))
+    nearest["share"] = nearest.devices / nearest.measured
+    best_first = nearest.sort_values(["share", "devices", "behind", qualities[0], "weights"], ascending=[False, False, True, False, True])
     chosen = best_first.drop_duplicates("architecture").groupby("family").head(per_family)
     chosen = chosen if top is None else chosen.head(top)
-    columns = [column for column in chosen if column not in ("device", "secs", "devices", "behind")]
-    return chosen[columns + ["devices", "behind"]].reset_index(drop=True)
+    last = ["devices", "measured", "behind"]
+    return chosen[[column for column in chosen if column not in ("device", "secs", "share", *last)] + last].reset_index(drop=True)
 
 # %% ../nbs/07_timm_benchmarks.ipynb #33eae547
 def near_other_fronts(

@@ -432,7 +432,7 @@ def shortlist(
     candidates = candidates[candidates.behind <= near]
     on, measured = (table.groupby("weights").device.nunique() for table in (candidates, models))
     nearest = candidates.sort_values(["behind", "img_size"]).drop_duplicates("weights")
-    nearest = nearest.assign(devices=nearest.weights.map(on), measured=nearest.weights.map(measured))
+    nearest = nearest.assign(devices=on.loc[nearest.weights].to_numpy(), measured=measured.loc[nearest.weights].to_numpy())
     nearest["share"] = nearest.devices / nearest.measured
     best_first = nearest.sort_values(["share", "devices", "behind", qualities[0], "weights"], ascending=[False, False, True, False, True])
     chosen = best_first.drop_duplicates("architecture").groupby("family").head(per_family)

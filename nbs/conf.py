@@ -102,7 +102,7 @@ def picture_html(figure: dict, png: str) -> str:
 # Notebooks: what a reader should see of them.
 
 def prepare_cell(cell: dict, number: int, page: str) -> dict | None:
-    "A cell without export marks, with interactive figures; its code can be folded, and is where it shows nothing."
+    "A cell without export marks, with interactive figures; its code can be folded, and is where it shows nothing; not what is there to be changed."
     source = "".join(cell["source"])
     if re.match(r"#\| ?(hide|default_exp)", source): return None
     cell["source"] = re.sub(r"(?m)^#\|.*\n?", "", source)
@@ -116,7 +116,7 @@ def prepare_cell(cell: dict, number: int, page: str) -> dict | None:
             data.pop("text/plain", None)
     if cell["cell_type"] != "code": return cell
     shown = [kind for output in cell["outputs"] for kind in output.get("data", {})]
-    beside_the_point = not page.startswith("0") and (not shown or "text/markdown" in shown)
+    beside_the_point = not page.startswith("0") and not source.startswith("# change me") and (not shown or "text/markdown" in shown)
     cell["metadata"]["tags"] = ["hide-input"] if beside_the_point else ["hide-input", "open"]
     if page == root_doc: cell["metadata"]["tags"] = ["remove-input"]
     return cell

@@ -137,11 +137,17 @@ def where_it_is(page: str) -> dict:
     return {"cell_type": "markdown", "metadata": {}, "source": text, "id": "where-it-is"}
 
 
+def title(notebook: Path) -> str: # its first heading
+    first, *_ = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return "".join(first["source"]).splitlines()[0].lstrip("# ")
+
+
 def contents(folder: Path) -> dict:
-    "The sidebar, in book order; a new chapter is found by its number."
+    "The sidebar, in book order; a new chapter is found by its number, which stands before its title, since the text refers to it."
     pages = sorted(page.stem for page in folder.glob("[0-9]*.ipynb"))
-    parts = {"Ask": ["explorer"], "Chapters": [page for page in pages if page >= "10"],
-             "The library": [page for page in pages if page < "10"] + ["api"], "About": ["cite"]}
+    entries = {page: f"{page[:2]} {title(folder / f'{page}.ipynb')} <{page}>" for page in pages}
+    parts = {"Ask": ["explorer"], "Chapters": [entries[page] for page in pages if page >= "10"],
+             "The library": [entries[page] for page in pages if page < "10"] + ["api"], "About": ["cite"]}
     tocs = ["\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *names, "```\n"])
             for caption, names in parts.items()]
     return {"cell_type": "markdown", "metadata": {}, "source": "".join(tocs), "id": "toc"}

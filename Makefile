@@ -7,7 +7,7 @@ CHAPTERS := $(wildcard nbs/[1-9]*.ipynb)
 
 help:
 	@echo "make run      run the demo sweep, execute the chapters, print their tables, render the book"
-	@echo "make test     run all tests"
+	@echo "make test     run the tests, without the slow ones (make test ALL=1 runs these too)"
 	@echo "make site     render the notebooks as they are to _site/"
 	@echo "make bench    measure ratios on this machine, to bench/results (about an hour)"
 	@echo "make prepare  export the library, run all notebooks, write README.md (before a commit)"
@@ -38,7 +38,7 @@ site: .venv/ready
 	@echo "The rendered book: $(CURDIR)/_site/index.html"
 
 test: .venv/ready
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(if $(ALL),,-m "not slow")
 
 bench: site
 	@for name in tables images overhead precision explorer sweep; do $(BIN)/python bench/$$name.py || exit 1; done

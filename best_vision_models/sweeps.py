@@ -598,7 +598,8 @@ def fine_tune_run(
     report=None, # takes an epoch's metrics, says whether to stop
 ) -> dict: # one row of the runs table
     "What a worker does with a run: `fine_tune`, imported when the first one comes and kept."
-    from best_vision_models.fine_tune import fine_tune, read_config
+    from best_vision_models.fine_tune import fine_tune
+    from best_vision_models.settings import read_config
 
     if report is None: return fine_tune(read_config(**config))
     from fastai.callback.core import Callback, CancelFitException
@@ -842,7 +843,7 @@ def _check_program(spec: SweepSpec):
 
 def _unknown_setting(names: list[str]) -> str | None: # a complaint about the first
     "The parameters that `fine_tune` doesn't have; it takes seconds to import, so workers do this while they start."
-    from best_vision_models.fine_tune import FineTuneConfig
+    from best_vision_models.settings import FineTuneConfig
 
     fields = FineTuneConfig.model_fields.items()
     known = {alias for name, field in fields for alias in [name, *getattr(field.validation_alias, "choices", [])]}

@@ -32,7 +32,8 @@ from safetensors.torch import save_file
 
 import best_vision_models.fine_tune as module
 from best_vision_models.datasets import images_path
-from best_vision_models.fine_tune import find_model, fine_tune, main, read_config
+from best_vision_models.fine_tune import find_model, fine_tune, main
+from best_vision_models.settings import read_config
 from best_vision_models.sources import BadInput, SourceUnavailable, data_dir, read_table
 
 REPO = Path(__file__).parents[1]

@@ -83,6 +83,11 @@ def bvm():
     return run
 
 
+def pytest_collection_modifyitems(items):
+    "What takes longest comes first, so that no process works alone at the end."
+    items.sort(key=lambda item: item.path.stem != "test_notebooks")
+
+
 def pytest_report_header():
     "Say at the start what will not be tested here, and why."
     if not MIRROR.is_dir(): return "no ../shared/data beside this checkout: full sources come from the network, or their tests are skipped"

@@ -19,6 +19,7 @@ from playwright.sync_api import Error, sync_playwright
 from best_vision_models.scores import family, rank, summarise
 from best_vision_models.sources import data_dir, read_table
 
+pytestmark = pytest.mark.xdist_group("site")  # one process renders it and has the browser
 PAGES = sorted(path.stem for path in (ROOT / "nbs").glob("*.ipynb")) + ["explorer", "api", "cite", "search"]
 CHAPTERS = [page for page in PAGES if page[:1].isdigit() and page >= "10"]
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
@@ -321,6 +322,7 @@ def test_explorer_copies_the_fastai_line(page, context):
     if page.inner_text("#copied").startswith("Copied"): assert page.evaluate("navigator.clipboard.readText()") == line
 
 
+@pytest.mark.slow
 def test_explorer_names_weights_that_can_be_had(page):
     "Each line that can be copied is Python, names weights that timm has and passes what the library passes."
     from timm import is_model_pretrained

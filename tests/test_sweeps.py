@@ -19,6 +19,7 @@ from best_vision_models.sources import BadInput
 from best_vision_models.sources import read_run_files
 from best_vision_models.sweeps import read_sweep, run_sweep, sweep_configs, sweep_status
 
+pytestmark = pytest.mark.xdist_group("ray")  # one process starts Ray
 HERE = Path(__file__).parent
 FILES = sorted((HERE.parent / "sweeps").glob("*.yaml"))
 ENV = {**os.environ, "PYTHONPATH": f"{HERE.parent}:{HERE}", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -66,6 +67,7 @@ def working(out) -> list[int]: # workers that have started a run and not ended i
     return alive
 
 
+@pytest.mark.slow
 def test_killed_workers_and_drivers_lose_nothing(tmp_path):
     "200 runs, 4 workers; workers are killed 20 times or more and the driver 3 times; each run finishes exactly once."
     out, rng = tmp_path / "out", random.Random(1)
@@ -120,6 +122,7 @@ cluster.shutdown()
 """
 
 
+@pytest.mark.slow
 def test_cluster_of_three_loses_one_and_gains_one(tmp_path):
     out, sweep = tmp_path / "out", sweep_file(tmp_path, 100, seconds=0.8)
     command = [sys.executable, HERE / "sweep_driver.py", sweep, out, "0", "sleepy"]
@@ -171,6 +174,7 @@ def test_ctrl_c_once_finishes_what_runs(tmp_path):
     assert driver.returncode == 0 and "finishing the runs under way" in driver.stdout.read()
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_stops_now(tmp_path):
     out = tmp_path / "out"
     driver, _ = interrupted(tmp_path, 2)
@@ -182,6 +186,7 @@ def test_ctrl_c_twice_stops_now(tmp_path):
     assert sweep_status(out)["left"] == 40 - finished
 
 
+@pytest.mark.slow
 def test_one_program_at_a_time(tmp_path):
     out, sweep = tmp_path / "out", sweep_file(tmp_path, 4, seconds=2.0)
     first = drive(sweep, out, 2, "sleepy")
@@ -229,6 +234,7 @@ def test_hyperband_stops_runs_that_are_behind(tmp_path, ray_here):
     assert stopped[1] is None and stopped[9] is not None, stopped
 
 
+@pytest.mark.slow
 def test_hyperband_stops_real_training(tmp_path, ray_here):
     "Without a word of it in `fine_tune`: of two learning rates the hopeless one is stopped after its second epoch."
     pytest.importorskip("best_vision_models.fine_tune")
@@ -245,6 +251,7 @@ def test_hyperband_stops_real_training(tmp_path, ray_here):
     assert errors == pytest.approx(kept.runs.error_rate.to_numpy(), abs=1e-6) and len(errors) == 2
 
 
+@pytest.mark.slow
 def test_six_real_runs_on_planet_resumed_and_ranked(tmp_path, monkeypatch):
     "The mirror's 1,000 Planet images at 32 px; the driver is killed when two runs are done, the same command goes on, `bvm rank` ranks."
     images = Path(os.environ.get("BVM_MIRROR") or HERE.parent / "../shared/data") / "images" / "planet_sample"

@@ -1,10 +1,10 @@
 "What all tests share: where the real inputs are, what is made once for all, and a way to run commands."
 import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+from bvm_process import run_bvm
 from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent
@@ -73,14 +73,10 @@ def real_images(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def bvm():
+def bvm(tmp_path_factory):
     "Run `bvm` as a process: `bvm('rank …', cwd=…, env=…)` gives returncode, stdout and stderr."
-
-    def run(*arguments, **options):
-        command = [sys.executable, "-c", "import sys; from best_vision_models.cli import main; sys.exit(main())"]
-        return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=900, **options)
-
-    return run
+    folder = tmp_path_factory.mktemp("bvm")
+    return partial(run_bvm, outputs=[folder / "stdout", folder / "stderr"])
 
 
 def pytest_collection_modifyitems(items):

@@ -94,7 +94,6 @@ def test_two_agents_share_a_grid_and_no_key_is_shown(server, tmp_path, capfd):
     print("\nasked of the server:", sorted(set(server.calls)), "not covered:", sorted(set(server.unknown)))
 
 
-@pytest.mark.slow
 def test_stop_restart_and_exactly_the_missing_runs(server, tmp_path):
     "A stopped agent leaves nothing behind; a new one continues; the run that was cut off is then run again, it alone."
     server.crash_after = 5
@@ -119,7 +118,6 @@ def test_stop_restart_and_exactly_the_missing_runs(server, tmp_path):
     assert sorted(row["i"] for row in read_run_files(tmp_path / "out")) == list(range(4))
 
 
-@pytest.mark.slow
 def test_fine_tune_is_imported_once_for_all_runs_of_an_agent(server, tmp_path, monkeypatch):
     "Each run is a fork of the agent that has the libraries already; its exit status and its settings are as ever."
     monkeypatch.setenv("BVM_CACHE", str(tmp_path / "cache"))
@@ -139,7 +137,6 @@ def test_fine_tune_is_imported_once_for_all_runs_of_an_agent(server, tmp_path, m
     assert 0 < good["error_rate"] < 1 and good["fit_time"] > 0
 
 
-@pytest.mark.slow
 def test_stop_after_the_run_under_way(server, tmp_path):
     sweep = create_sweep(grid(tmp_path, 4, 3), project="p")
     agents = launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs")
@@ -149,7 +146,6 @@ def test_stop_after_the_run_under_way(server, tmp_path):
     assert sum(finished(server).values()) == sum(run["started"] for run in server.runs.values()) < 4 # none cut off, none begun
 
 
-@pytest.mark.slow
 def test_a_cell_watches_its_agents(server, tmp_path):
     "In a real kernel: the table in the cell refreshes until the agents have ended."
     sweep = create_sweep(grid(tmp_path, 3, 1), project="p")
@@ -170,7 +166,6 @@ def join(config):
     return {"error_rate": config["i"] / 100}
 
 
-@pytest.mark.slow
 def test_a_server_out_of_order_loses_no_finished_run(server, tmp_path, monkeypatch):
     "For 30 s, while a run is under way and ends; two servers at once, each with its own kind of trouble."
     servers, agents, sweeps = {"500": server, "silence": WandbServer()}, {}, {}
@@ -201,7 +196,6 @@ time.sleep(999)
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("detached", [False, True])
 def test_agents_die_with_the_kernel_unless_detached(server, tmp_path, detached):
     sweep = create_sweep(grid(tmp_path, 9, 2), project="p")

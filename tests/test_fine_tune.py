@@ -80,7 +80,7 @@ def check_row(row):
 def run(*flags, **env):
     "The script in a process of its own."
     return subprocess.run([sys.executable, "-m", "best_vision_models.fine_tune", *map(str, flags)], cwd=REPO, text=True,
-                          capture_output=True, env=os.environ | {k: str(v) for k, v in env.items()}, timeout=300,
+                          capture_output=True, env=os.environ | {k: str(v) for k, v in env.items()}, timeout=900,
                           stdin=subprocess.DEVNULL)
 
 
@@ -432,7 +432,7 @@ def test_wandb_without_a_login(quick, tmp_path):
     env = {k: v for k, v in os.environ.items() if k != "WANDB_API_KEY"} | {"HOME": str(tmp_path), "WANDB_DIR": str(tmp_path)}
     flags = [f"--{k}={v}" for k, v in quick(wandb_mode="online").items()]
     done = subprocess.run([sys.executable, "-m", "best_vision_models.fine_tune", *flags], cwd=REPO, text=True, env=env,
-                          capture_output=True, stdin=subprocess.DEVNULL, timeout=300)
+                          capture_output=True, stdin=subprocess.DEVNULL, timeout=900)
     assert done.returncode == 2 and "wandb login" in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
 
 
@@ -447,7 +447,7 @@ def test_ctrl_c_leaves_nothing(quick, tmp_path):
     time.sleep(1)
     for _ in range(4):  # Python drops the signal when it falls into the shutdown of an epoch's data workers
         process.send_signal(signal.SIGINT)
-        try: out, _ = process.communicate(timeout=20)
+        try: out, _ = process.communicate(timeout=120)
         except subprocess.TimeoutExpired: continue
         break
     err = (tmp_path / "err").read_text()

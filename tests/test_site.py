@@ -151,8 +151,10 @@ def test_page(name, page, site):
         assert re.search(r"\d+ (marks|models)", image.get_attribute("aria-label"))
     assert overflow(page) == []
     page.set_viewport_size(PHONE)
-    page.wait_for_timeout(100)
-    assert overflow(page) == []
+    for _ in range(600):  # a busy machine draws the figures anew when it comes to it
+        page.wait_for_timeout(100)
+        if not (beyond := overflow(page)): break
+    assert beyond == []
 
 
 def test_first_chapter_is_light(page, site):

@@ -477,6 +477,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                            'best_vision_models.sweeps._read_yaml': ( 'sweeps.html#_read_yaml',
                                                                                      'best_vision_models/sweeps.py'),
                                            'best_vision_models.sweeps._share': ('sweeps.html#_share', 'best_vision_models/sweeps.py'),
+                                           'best_vision_models.sweeps._start': ('sweeps.html#_start', 'best_vision_models/sweeps.py'),
                                            'best_vision_models.sweeps._sweep_folder': ( 'sweeps.html#_sweep_folder',
                                                                                         'best_vision_models/sweeps.py'),
                                            'best_vision_models.sweeps._unknown_setting': ( 'sweeps.html#_unknown_setting',

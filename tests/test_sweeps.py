@@ -31,7 +31,7 @@ def ray_here():
     before = os.environ.get("PYTHONPATH")
     os.environ.update(PYTHONPATH=ENV["PYTHONPATH"], RAY_USAGE_STATS_ENABLED="0")
     import ray
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200 * 2**20)
+    sweeps._start(ray, address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200 * 2**20)
     yield
     ray.shutdown()
     os.environ.update(PYTHONPATH=before or "")

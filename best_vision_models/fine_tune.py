@@ -30,6 +30,7 @@ import timm
 import torch
 from fastai.callback.core import Callback, GatherPredsCallback
 from fastai.callback.fp16 import MixedPrecision
+from fastai.callback.progress import ProgressCallback
 from fastai.callback.training import GradientAccumulation
 from fastai.learner import Recorder
 from fastai.losses import BCEWithLogitsLossFlat
@@ -37,7 +38,7 @@ from fastai.metrics import FBetaMulti, accuracy, accuracy_multi, error_rate
 from fastai.torch_core import set_seed
 from fastai.vision.learner import vision_learner
 
-from .datasets import get_dls, validation_files
+from .datasets import bars_move, get_dls, validation_files
 from .settings import FineTuneConfig, read_config, run_key
 from .sources import BadInput, SourceUnavailable, log, weights_2022, write_run
 
@@ -173,6 +174,7 @@ def _train(config: FineTuneConfig, model: TimmModel, accumulate: int, tracking) 
                                metrics=metrics, cbs=cbs, **model.arguments)
     if precision != "fp32" and model.pools: learn.model.to(memory_format=torch.channels_last)
     learn.add_cbs(tracking())
+    if not bars_move(): _write_epochs(learn)
     start = time.perf_counter()
     learn.fine_tune(config.epochs, config.learning_rate)
     fit_time = time.perf_counter() - start
@@ -208,6 +210,16 @@ def _train_within_memory(config: FineTuneConfig, model: TimmModel, tracking) -> 
         accumulate *= 2
         log.warning("GPU memory is too small for %d images: trying %d micro-batches of %d", micro_batch, accumulate,
                     micro_batch // 2)
+
+# %% ../nbs/02_fine_tune.ipynb #e4b968b5
+def _write_epochs(learn):
+    "Write a line an epoch, in place of the bar."
+    def write(values):
+        shown = [f"{value:.6f}" if isinstance(value, float) else value for value in values]
+        print("  ".join(f"{name} {value}" for name, value in zip(learn.recorder.metric_names, shown)), flush=True)
+
+    learn.remove_cb(ProgressCallback)
+    learn.logger = write
 
 # %% ../nbs/02_fine_tune.ipynb #c01d22c4
 class KeepPreds(GatherPredsCallback):

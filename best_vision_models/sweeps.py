@@ -703,8 +703,8 @@ def _ray(address: str | None, agents: int | None):
         yield ray
         return
     local = {} if address else {"num_cpus": max(agents or 1, os.cpu_count()), "object_store_memory": 200 * 2**20}
-    try: ray.init(address=address or "local", include_dashboard=None if address else False, log_to_driver=False,
-                  logging_level="ERROR", configure_logging=True, **local)
+    try: _start(ray, address=address or "local", include_dashboard=None if address else False, log_to_driver=False,
+                logging_level="ERROR", configure_logging=True, **local)
     except ConnectionError:
         raise BadInput(f"no Ray cluster at {address}: start one with ray start --head, or leave out the address") from None
     try: yield ray
@@ -720,6 +720,15 @@ def _share(ray, agents: int | None, gpus_per_run: float | None) -> tuple[dict, i
     if gpus_per_run: return {"num_gpus": gpus_per_run, "num_cpus": 1}, int(gpus / gpus_per_run)
     one_machine = len([node for node in ray.nodes() if node["Alive"]]) == 1
     return {"num_cpus": max(1, cpus // agents) if agents and one_machine else 1}, cpus
+
+# %% ../nbs/03_sweeps.ipynb #226e3926
+def _start(ray, **arguments):
+    "Start Ray, up to five times."
+    for more in reversed(range(5)):
+        try: return ray.init(**arguments)
+        except Exception as error:
+            if "timed out during startup" not in str(error) or not more: raise
+            ray.shutdown()
 
 # %% ../nbs/03_sweeps.ipynb #6d8af52f
 @contextmanager

@@ -152,6 +152,7 @@ print(dls.train.pixels is not None, float(dls.valid.one_batch()[0].sum()))
 """
 
 
+@pytest.mark.slow
 def test_a_cache_is_whole_or_not_there(tmp_path):
     "A full disk, a process killed while it writes, and two that want the same cache at the same moment."
     environment = {**os.environ, "BVM_CACHE": str(tmp_path)}

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['MAX_RUNS', 'RETRIES', 'Parameter', 'Metric', 'EarlyTerminate', 'SweepSpec', 'leaves', 'read_sweep', 'config_key',
-           'sweep_configs', 'run_count', 'run_command', 'show_sweep', 'unresolved_models', 'moved_models',
-           'missing_runs', 'sweep_status', 'Rungs', 'fine_tune_run', 'Worker', 'run_sweep', 'sweep_text']
+           'sweep_configs', 'run_count', 'run_command', 'with_our_command', 'show_sweep', 'unresolved_models',
+           'moved_models', 'missing_runs', 'sweep_status', 'Rungs', 'fine_tune_run', 'Worker', 'run_sweep',
+           'sweep_text']
 
 # %% ../nbs/03_sweeps.ipynb #e2415276
 import difflib
@@ -392,6 +393,14 @@ def run_command(
         macro = re.fullmatch(r"\$\{(\w+)\}", word)
         words += fill[macro[1]] if macro else [word]
     return words
+
+# %% ../nbs/03_sweeps.ipynb #0cd83d5f
+def with_our_command(spec: SweepSpec) -> SweepSpec: # the same sweep, if it names a program of its own
+    "The sweep with the command that runs our `fine_tune`, where the file has neither `command` nor `program`."
+    if spec.command or spec.program: return spec
+    folder = [f"--out=runs/{spec.name or 'sweep'}"] if "save_preds" in spec.parameters else []
+    command = ["${env}", "${interpreter}", "-m", _OUR_PROGRAM, *folder, "${args}"]
+    return spec.model_copy(update={"command": command})
 
 # %% ../nbs/03_sweeps.ipynb #cb62de26
 def show_sweep(spec: SweepSpec, count: int | None = None) -> dict:

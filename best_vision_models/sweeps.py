@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MAX_RUNS', 'RETRIES', 'Parameter', 'Metric', 'EarlyTerminate', 'SweepSpec', 'leaves', 'read_sweep', 'config_key',
-           'sweep_configs', 'run_count', 'run_command', 'with_our_command', 'show_sweep', 'unresolved_models',
-           'moved_models', 'missing_runs', 'sweep_status', 'Rungs', 'fine_tune_run', 'Worker', 'run_sweep',
-           'sweep_text']
+           'sweep_configs', 'run_count', 'run_command', 'with_our_command', 'show_sweep', 'weights_named',
+           'unresolved_models', 'moved_models', 'missing_runs', 'sweep_status', 'Rungs', 'fine_tune_run', 'Worker',
+           'run_sweep', 'sweep_text']
 
 # %% ../nbs/03_sweeps.ipynb #e2415276
 import difflib
@@ -304,9 +304,24 @@ def _validated(content: dict, lines: dict, name: str) -> SweepSpec:
     except RecursionError: raise BadInput(f"{name}: its parameters are nested too deeply") from None
 
 
+def _line_to_write(path: tuple, given) -> str | None: # None if this isn't it
+    "The line that a parameter given as `0.008`, as a list, or as `values: 0.008` should be."
+    inside = [i for i, part in enumerate(path) if part == "parameters"]
+    if not inside or isinstance(given, dict): return None
+    name, *rest = path[inside[-1] + 1:] or [None]
+    if name is None or rest not in ([], ["values"]): return None
+    if rest and not isinstance(given, (str, int, float)): return None
+    values = given if isinstance(given, list) else [given]
+    if not all(isinstance(value, (str, int, float)) for value in values): return f"{name}: {{value: …}} or {{values: […, …]}}"
+    tried = {"values": values[:8]} if rest or isinstance(given, list) else {"value": given}
+    line = yaml.safe_dump({name: tried}, default_flow_style=True, allow_unicode=True, width=math.inf).strip()[1:-1]
+    return line.replace("]}", ", …]}") if len(values) > 8 else line
+
+
 def _what(error: dict) -> str:
     "A pydantic error in a reader's words."
     path, kind, key = error["loc"], error["type"], _dotted(error["loc"])
+    if line := _line_to_write(path, error["input"]): return f"{key} can't be read: write {line}"
     if kind == "extra_forbidden":
         parts = {"parameters": Parameter, "metric": Metric, "early_terminate": EarlyTerminate}
         inside = parts.get(path[0], SweepSpec) if len(path) > 1 else SweepSpec
@@ -418,22 +433,36 @@ def show_sweep(spec: SweepSpec, count: int | None = None) -> dict:
     return shown
 
 
+def weights_named(model_name: str) -> str | None: # None: timm has no such model, or no such weights for it
+    "The `architecture.tag` that a run with this name loads; the bare architecture where timm has no weights for it."
+    import timm
+    if "." in model_name and timm.is_model_pretrained(model_name): return model_name
+    return weights_2022().get(model_name) or _weights_today(model_name)
+
+
+def _weights_today(name: str) -> str | None:
+    "What timm itself takes a bare name for; a retired name stands for another."
+    import timm
+    if "." not in name: name = timm.models.get_deprecated_models().get(name, name)
+    if not timm.is_model_pretrained(name): return name if timm.is_model(name) and "." not in name else None
+    cfg = timm.get_pretrained_cfg(name)
+    return f"{cfg.architecture}.{cfg.tag}"
+
+
 def unresolved_models(model_names: list[str]) -> dict[str, list[str]]: # such names, and the nearest that timm knows
     "Which of these timm can't build, or has no such weights for."
-    if not model_names: return {}
+    unknown = [name for name in model_names if weights_named(name) is None]
+    if not unknown: return {}
     import timm
-    known = {*timm.list_models(), *timm.list_pretrained(), *weights_2022()}
-    return {name: difflib.get_close_matches(name, known, 3) for name in model_names if name not in known}
+    known = sorted({*timm.list_models(), *timm.list_pretrained(), *weights_2022()})
+    return {name: difflib.get_close_matches(name, known, 3) for name in unknown}
 
 
 def moved_models(model_names: list[str]) -> dict[str, str]: # the bare name, and the weights that it meant in 2022
     "Bare names of the 2022 sweeps; `weights_2022` says which weights they meant."
-    if not model_names: return {}
-    import timm
     then = weights_2022()
     bare = [name for name in model_names if "." not in name and name in then]
-    today = {name: f"{name}.{timm.get_pretrained_cfg(name).tag}" for name in bare if timm.is_model(name)}
-    return {name: then[name] for name in bare if today.get(name) != then[name]}
+    return {name: then[name] for name in bare if _weights_today(name) != then[name]}
 
 # %% ../nbs/03_sweeps.ipynb #3fbbe0d0
 def missing_runs(

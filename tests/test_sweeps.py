@@ -15,8 +15,7 @@ import yaml
 
 from best_vision_models import sweeps
 from best_vision_models.runs import read_preds
-from best_vision_models.sources import BadInput
-from best_vision_models.sources import read_run_files
+from best_vision_models.sources import BadInput, read_run_files, weights_2022
 from best_vision_models.sweeps import read_sweep, run_sweep, sweep_configs, sweep_status
 
 HERE = Path(__file__).parent
@@ -277,7 +276,8 @@ BAD = {
     "a list": "- 1", "empty": "", "HTML": "<!DOCTYPE html><html><p>a: b</p></html>", "binary": "\x00\x01",
     "no method": "parameters: {a: {value: 1}}", "no parameters": "method: grid", "empty parameters": "method: grid\nparameters: {}",
     "parameter is a number": "method: grid\nparameters: {a: 1}", "nothing to try": "method: grid\nparameters: {a: {}}",
-    "null parameter": "method: grid\nparameters: {a: }", "two ways": "method: grid\nparameters: {a: {value: 1, values: [2]}}",
+    "null parameter": "method: grid\nparameters: {a: }", "parameter is a list": "method: grid\nparameters: {a: [[1], [2]]}",
+    "one for many": "method: grid\nparameters: {a: {values: 1}}", "two ways": "method: grid\nparameters: {a: {value: 1, values: [2]}}",
     "min = max": "method: random\nrun_cap: 3\nparameters: {a: {min: 1, max: 1}}",
     "min is NaN": "method: random\nparameters: {a: {min: .nan, max: 1}}", "max is inf": "method: random\nparameters: {a: {min: 1, max: .inf}}",
     "log of 0": "method: random\nparameters: {a: {distribution: log_uniform_values, min: 0, max: 1}}",
@@ -306,6 +306,34 @@ def test_bad_sweep_files(tmp_path, name):
     message = str(error.value)
     assert "bad.yaml" in message and "\n" not in message and len(message) < 400
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("given, line", [
+    ("learning_rate: 0.008", "learning_rate: {value: 0.008}"), ("pretrained: false", "pretrained: {value: false}"),
+    ("pool: [avg, concat]", "pool: {values: [avg, concat]}"), ("group: {parameters: {x: 3}}", "x: {value: 3}"),
+    ("model_name: {values: resnet18}", "model_name: {values: [resnet18]}"), ("epochs: [1, 2, 3, 4, 5, 6, 7, 8, 9]", "epochs: {values: [1, 2, 3, 4, 5, 6, 7, 8, …]}"),
+])
+def test_a_bare_parameter_is_answered_with_the_line_to_write(tmp_path, given, line):
+    (tmp_path / "s.yaml").write_text(f"method: grid\nparameters:\n  {given}\n")
+    with pytest.raises(BadInput) as error: read_sweep(tmp_path / "s.yaml")
+    assert str(error.value).endswith(f"can't be read: write {line}") and "s.yaml, line 3: parameters." in str(error.value)
+    if "…" not in line: read_sweep({"method": "grid", "parameters": yaml.safe_load(line)}) # what we propose is right
+
+
+def test_every_model_name_of_2022_and_of_timm_can_be_shown():
+    "One by one: no name breaks `bvm sweep show`, and each stands for weights or for an architecture that timm can build."
+    import timm
+    names = {*weights_2022(), *timm.list_models(), *timm.list_pretrained(), *timm.models.get_deprecated_models()}
+    assert len(names) > 3000 and {"vit_base_patch16_224_sam", "vit_base_patch32_224_sam"} <= names
+    for name in sorted(names):
+        assert sweeps.unresolved_models([name]) == {}, name
+        means, moved = sweeps.weights_named(name), sweeps.moved_models([name])
+        assert timm.is_model_pretrained(means) or "." not in means and timm.is_model(means), (name, means)
+        assert set(moved.values()) <= {means}, (name, means, moved)
+    assert sweeps.moved_models(["vit_base_patch16_224_sam"]) == {"vit_base_patch16_224_sam": "vit_base_patch16_224.sam_in1k"}
+    assert sweeps.unresolved_models(["vit_base_patch16_224.sam_in1k", "vit_base_patch16_224.sum"]).keys() == {"vit_base_patch16_224.sum"}
+    shown = sweeps.show_sweep(read_sweep({"method": "grid", "parameters": {"model_name": {"values": sorted(names)}}}))
+    assert shown["runs"] == len(names) and not shown["unresolved"]
 
 
 def mutate(text: str, rng: random.Random) -> str:

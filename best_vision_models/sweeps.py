@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['MAX_RUNS', 'RETRIES', 'Parameter', 'Metric', 'EarlyTerminate', 'SweepSpec', 'leaves', 'read_sweep', 'config_key',
            'sweep_configs', 'run_count', 'run_command', 'with_our_command', 'show_sweep', 'weights_named',
-           'unresolved_models', 'moved_models', 'missing_runs', 'sweep_status', 'Rungs', 'fine_tune_run', 'Worker',
+           'unresolved_models', 'moved_models', 'configs_to_check', 'check_settings', 'check_weights',
+           'check_images_of', 'not_here', 'missing_runs', 'sweep_status', 'Rungs', 'fine_tune_run', 'Worker',
            'run_sweep', 'sweep_text']
 
 # %% ../nbs/03_sweeps.ipynb #e2415276
@@ -23,6 +24,8 @@ import socket
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections import Counter, deque
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -32,6 +35,7 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, PositiveInt, ValidationError, model_validator
 
+from .settings import read_config
 from .sources import BadInput, SourceUnavailable, json_types, read_run_files, weights_2022, write_run
 
 # %% ../nbs/03_sweeps.ipynb #1c9bc858
@@ -420,6 +424,7 @@ def with_our_command(spec: SweepSpec) -> SweepSpec: # the same sweep, if it name
 # %% ../nbs/03_sweeps.ipynb #cb62de26
 def show_sweep(spec: SweepSpec, count: int | None = None) -> dict:
     "What would run: method, number of runs, parameters, an example command, and model names that need attention."
+    spec = with_our_command(spec)
     shown = {"method": spec.method, "runs": count or spec.size()}
     if spec.method != "bayes" and shown["runs"]: shown["runs"] = len(sweep_configs(spec, count))
     for path, p in leaves(spec.parameters):
@@ -463,6 +468,116 @@ def moved_models(model_names: list[str]) -> dict[str, str]: # the bare name, and
     then = weights_2022()
     bare = [name for name in model_names if "." not in name and name in then]
     return {name: then[name] for name in bare if _weights_today(name) != then[name]}
+
+# %% ../nbs/03_sweeps.ipynb #38609418
+def configs_to_check(spec: SweepSpec, count: int | None = None) -> list[dict]: # settings of runs
+    "All runs of a grid or random sweep; for bayes runs that together try each listed value and each end of a range."
+    if spec.method != "bayes": return list(sweep_configs(spec, count).values())
+    tried = {path: list(p.bounds()[:2] if p.distribution in _UNIFORM else p.listed()) for path, p in leaves(spec.parameters)}
+    first = {path: values[0] for path, values in tried.items()}
+    return [_nested({**first, path: value}.items()) for path, values in tried.items() for value in values]
+
+
+def check_settings(spec: SweepSpec, configs: list[dict]):
+    "Raise `BadInput` that names each setting, or value of one, that `fine_tune` doesn't take, and in how many runs."
+    for path, p in leaves(spec.parameters):
+        if isinstance(p.value, list): raise BadInput(f"{_dotted(path)} has a list as its one value: write values, not value")
+    wrong = Counter()
+    for config in configs:
+        try: read_config(**config)
+        except BadInput as error: wrong.update(str(error).split("; "))
+    if not wrong: return
+    runs = f"{len(configs)} runs" if spec.method != "bayes" else "runs"
+    said = [what if n == len(configs) else f"{what} ({n} of {runs})" for what, n in wrong.items()]
+    raise BadInput("; ".join(said[:5]) + (f"; and {len(said) - 5} more" if len(said) > 5 else ""))
+
+# %% ../nbs/03_sweeps.ipynb #0ceeaf93
+def check_weights(configs: list[dict]): # settings of runs
+    "Raise `BadInput` or `SourceUnavailable` that names every model whose weights the runs could not load."
+    runs = [read_config(**config) for config in configs]
+    if unknown := unresolved_models(sorted({run.model_name for run in runs})):
+        said = [f"{name} (did you mean {', '.join(near)}?)" if near else name for name, near in unknown.items()]
+        raise BadInput(f"timm has no model {', '.join(said)}")
+    wanted = {(run.model_name, run.weights_dir) for run in runs if run.pretrained}
+    for folder in {folder for _, folder in wanted if folder}:
+        absent = sorted(named for name, where in wanted if where == folder and not _in_folder(named := weights_named(name), folder))
+        if absent: raise BadInput(f"weights_dir {folder} holds no {_few(absent)} (.safetensors or .pth): put them there, or take "
+                                  f"these models out of the sweep")
+    _check_hub(sorted({name for name, folder in wanted if not folder}))
+
+
+def _check_hub(model_names: list[str]):
+    "Refuse models without weights in timm's cache or on a hub that answers."
+    import timm
+    without = [name for name in model_names if not timm.is_model_pretrained(weights_named(name))]
+    if without: raise BadInput(f"timm has no weights for {_few(without)}: add pretrained: {{value: false}}, or weights_dir, or "
+                               f"take them out of the sweep")
+    absent = [weights for weights in map(weights_named, model_names) if not _in_cache(weights)]
+    answers = {address: _answers(address) for address in {_address(weights) for weights in absent}}
+    lost = [weights for weights in absent if not answers[_address(weights)]]
+    if lost: raise SourceUnavailable(
+        f"the weights of {len(lost)} of {len(model_names)} models are not in timm's cache and the hub can't be reached: {_few(lost)}: "
+        f"connect; or copy the cache (HF_HOME) from a machine that has them; or put NAME.safetensors into a folder and add "
+        f"weights_dir: {{value: FOLDER}}; or take these models out of the sweep")
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _in_folder(weights: str, folder: str) -> bool:
+    return any((Path(folder) / f"{weights}{suffix}").is_file() for suffix in (".safetensors", ".pth"))
+
+
+def _in_cache(weights: str) -> bool:
+    "Would timm find this checkpoint on this machine?"
+    import timm
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from torch.hub import get_dir
+
+    cfg = timm.get_pretrained_cfg(weights)
+    if not cfg.hf_hub_id: return (Path(get_dir()) / "checkpoints" / cfg.url.split("/")[-1]).is_file()
+    snapshots = Path(HF_HUB_CACHE) / f"models--{cfg.hf_hub_id.replace('/', '--')}" / "snapshots"
+    return any(path.suffix in (".safetensors", ".bin", ".pth") for path in snapshots.glob("*/*"))
+
+
+def _address(weights: str) -> str: # of the server that has it
+    import timm
+    from huggingface_hub.constants import ENDPOINT
+
+    cfg = timm.get_pretrained_cfg(weights)
+    return ENDPOINT if cfg.hf_hub_id else "/".join(cfg.url.split("/")[:3])
+
+
+def _answers(address: str) -> bool:
+    "Does a server answer within five seconds? What it answers is no matter."
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    if HF_HUB_OFFLINE: return False
+    try: urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=5).close()
+    except urllib.error.HTTPError as error: return error.code < 500
+    except (OSError, ValueError): return False
+    return True
+
+# %% ../nbs/03_sweeps.ipynb #26d3e66c
+def check_images_of(configs: list[dict]): # settings of runs
+    "Raise `BadInput` or `SourceUnavailable` for a data set that is not there or not right, each looked at once."
+    from best_vision_models.datasets import get_dls
+
+    runs = [read_config(**config) for config in configs]
+    for dataset, label_pattern in dict.fromkeys((run.dataset, run.label_pattern) for run in runs):
+        batch_size = max(run.batch_size // run.accumulate for run in runs if run.dataset == dataset)
+        get_dls(dataset, batch_size, seed=runs[0].seed, label_pattern=label_pattern, image_cache="off")
+
+
+def not_here(configs: list[dict]) -> list[str]: # names of data sets
+    "Which of the runs' data sets would have to be downloaded first."
+    from fastai.data.external import URLs, fastai_cfg
+
+    folders = {name: fastai_cfg().path("data") / Path(url).stem for name, url in (("pets", URLs.PETS), ("planet", URLs.PLANET_SAMPLE))}
+    ours = os.environ.get("BVM_IMAGES")
+    used = dict.fromkeys(read_config(**config).dataset for config in configs)
+    return [name for name in used if name in folders and not folders[name].is_dir() and not (ours and (Path(ours) / name).is_dir())]
 
 # %% ../nbs/03_sweeps.ipynb #3fbbe0d0
 def missing_runs(

@@ -495,6 +495,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                            'best_vision_models.sweeps._say_failures': ( 'sweeps.html#_say_failures',
                                                                                         'best_vision_models/sweeps.py'),
                                            'best_vision_models.sweeps._share': ('sweeps.html#_share', 'best_vision_models/sweeps.py'),
+                                           'best_vision_models.sweeps._start_ray': ( 'sweeps.html#_start_ray',
+                                                                                     'best_vision_models/sweeps.py'),
                                            'best_vision_models.sweeps._sweep_folder': ( 'sweeps.html#_sweep_folder',
                                                                                         'best_vision_models/sweeps.py'),
                                            'best_vision_models.sweeps._validated': ( 'sweeps.html#_validated',

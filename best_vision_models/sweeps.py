@@ -26,6 +26,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections import Counter, deque
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -37,6 +38,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, Posit
 
 from .settings import read_config
 from .sources import BadInput, SourceUnavailable, json_types, read_run_files, weights_2022, write_run
+
+warnings.filterwarnings("ignore", message=".*torch.jit.script.*deprecated") # torchvision's; it would stand above every error
 
 # %% ../nbs/03_sweeps.ipynb #1c9bc858
 class _Loader(yaml.SafeLoader):
@@ -932,12 +935,21 @@ def _ray(address: str | None, agents: int | None):
         yield ray
         return
     local = {} if address else {"num_cpus": max(agents or 1, os.cpu_count()), "object_store_memory": 200 * 2**20}
-    try: ray.init(address=address or "local", include_dashboard=None if address else False, log_to_driver=False,
-                  logging_level="ERROR", configure_logging=True, **local)
-    except ConnectionError:
-        raise BadInput(f"no Ray cluster at {address}: start one with ray start --head, or leave out the address") from None
+    _start_ray(ray, address, **local)
     try: yield ray
     finally: ray.shutdown()
+
+
+def _start_ray(ray, address: str | None, **local):
+    "`ray.init`; says in one line why Ray doesn't start."
+    for _ in range(3):
+        try: return ray.init(address=address or "local", include_dashboard=None if address else False, log_to_driver=False,
+                             logging_level="ERROR", configure_logging=True, **local)
+        except ConnectionError:
+            raise BadInput(f"no Ray cluster at {address}: start one with ray start --head, or leave out the address") from None
+        except Exception as error: # Ray has no class of its own for this
+            if "timed out during startup" not in str(error): raise
+    raise SourceUnavailable("Ray did not start in three tries: this machine is too busy now: give the same command later")
 
 
 def _share(ray, agents: int | None, gpus_per_run: float | None) -> tuple[dict, int]: # a run's resources; how many fit
@@ -979,6 +991,7 @@ class _Progress:
 
     def line(self, left: int, busy: int) -> str:
         done, spent = self.first - left - busy, time.time() - self.began
+        if not done and not busy: return f"{left} runs to do: starting"
         states = ", ".join(f"{n} {state}" for state, n in self.status.items() if n) or "0 finished"
         to_go = f"{_duration(spent)} so far"
         if done > 0 and left + busy: to_go = f"about {_duration(spent / done * (left + busy))} to go"

@@ -608,9 +608,10 @@ def check_sweep(spec: SweepSpec, count: int | None = None):
     configs = configs_to_check(spec, count or (None if spec.method == "grid" else spec.run_cap or 20))
     check_settings(spec, configs)
     needs = needs_of(configs)
-    check_weights(needs)
     absent = not_here(needs)
     check_images_of([need for need in needs if read_config(**need).dataset not in absent])
+    check_weights(needs)
+    if absent: raise SourceUnavailable(f"the images of {' and '.join(absent)}: bvm sweep run downloads them; or put them into DIR/{absent[0]} and set BVM_IMAGES=DIR")
 
 # %% ../nbs/03_sweeps.ipynb #3fbbe0d0
 def missing_runs(

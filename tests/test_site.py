@@ -20,7 +20,7 @@ from playwright.sync_api import Error, sync_playwright
 from best_vision_models.scores import family, rank, summarise
 from best_vision_models.sources import data_dir, read_table
 
-PAGES = sorted(path.stem for path in (ROOT / "nbs").glob("*.ipynb")) + ["explorer", "api", "cite", "search"]
+PAGES = sorted(path.stem for path in (ROOT / "nbs").glob("*.ipynb")) + ["explorer", "sweep_files", "api", "cite", "search"]
 CHAPTERS = [page for page in PAGES if page[:1].isdigit() and page >= "10"]
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 BROWSERS = ["google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "chrome",

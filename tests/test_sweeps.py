@@ -2,9 +2,11 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections import Counter
 from pathlib import Path
@@ -547,6 +549,73 @@ def test_shipped_sweeps_can_be_shown(path, capsys, monkeypatch):
     assert "python -m best_vision_models.fine_tune" in shown and "our fine_tune" in shown
     if path.stem == "your_dataset": assert status == 2 and "no data set, folder or CSV is called 'path/to/your/images'" in said
     else: assert (status, said) == (0, ""), said
+
+
+def readme_sweep() -> str:
+    "The sweep file that the README shows, `weights_dir` taken in."
+    text = (HERE.parent / "README.md").read_text()
+    block = text.split("write a sweep file, `mine.yaml`:")[1].split("Then look at it")[0]
+    return textwrap.dedent(block).strip().replace("# weights_dir: {value: my_weights} ", "weights_dir: {value: my_weights} # ") + "\n"
+
+
+@pytest.fixture
+def my_images(tmp_path, monkeypatch):
+    "A folder of one's own: 50 images of two classes, and weights for the models that the README names."
+    import timm
+    import torch
+    from PIL import Image
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", ENV["PYTHONPATH"])
+    for label, colour in (("cats", "red"), ("dogs", "blue")):
+        (tmp_path / "my_images" / label).mkdir(parents=True)
+        for i in range(25): Image.new("RGB", (40, 30), colour).save(tmp_path / "my_images" / label / f"{i}.jpg")
+    (tmp_path / "my_weights").mkdir()
+    torch.save(timm.create_model("resnet26d").state_dict(), tmp_path / "my_weights" / "resnet26d.bt_in1k.pth")
+    for name in ("convnext_tiny.fb_in22k", "levit_256.fb_dist_in1k"): (tmp_path / "my_weights" / f"{name}.safetensors").touch()
+    (tmp_path / "mine.yaml").write_text(readme_sweep())
+    return tmp_path
+
+
+def test_the_readmes_sweep_file_is_ten_lines_and_right(my_images, capsys):
+    from best_vision_models import cli
+    lines = readme_sweep().splitlines()
+    assert len(lines) == 10 and "weights_dir" in lines[-1]
+    assert cli.main(["sweep", "show", "mine.yaml"]) == 0
+    shown, said = capsys.readouterr()
+    assert "18" in shown.splitlines()[1] and "missing" not in shown and not said
+    (my_images / "my_weights" / "levit_256.fb_dist_in1k.safetensors").unlink()
+    assert cli.main(["sweep", "show", "mine.yaml"]) == 2
+    assert "weights_dir my_weights holds no levit_256.fb_dist_in1k (.safetensors or .pth)" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_readmes_sweep_file_runs(my_images, bvm):
+    "With one model and one epoch at 32 px: as a process, from a folder of one's own, paths relative to it."
+    sweep = yaml.safe_load((my_images / "mine.yaml").read_text())
+    sweep["parameters"].update(model_name={"value": "resnet26d.bt_in1k"}, epochs={"value": 1}, repeat={"values": [1, 2]}, img_size={"value": 32},
+                               batch_size={"value": 4}, learning_rate={"value": 0.008})
+    (my_images / "mine.yaml").write_text(yaml.safe_dump(sweep))
+    done = bvm("sweep", "run", "mine.yaml", "--out", "runs/mine", "--agents", 1)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"total": 2, "finished": 2, "failed": 0, "crashed": 0, "left": 0}
+    lines = done.stderr.splitlines() # a log: short plain lines
+    assert lines[0] == "2 runs to do: starting" and all(len(line) < 120 and "\r" not in line for line in lines), done.stderr
+    assert json.loads(bvm("sweep", "status", "runs/mine").stdout)["finished"] == 2
+    assert "resnet26d.bt_in1k" in bvm("rank", "runs/mine").stdout
+
+
+def test_the_page_of_sweep_files_explains_every_key_and_setting():
+    from best_vision_models.settings import FineTuneConfig
+    page = (HERE.parent / "nbs" / "sweep_files.md").read_text()
+    for model in (sweeps.SweepSpec, sweeps.EarlyTerminate, sweeps.Metric, sweeps.Parameter):
+        for key in model.model_fields: assert re.search(rf"\b{key}\b", page), key
+    for kind in (*sweeps._LISTED, *sweeps._UNIFORM, *sweeps._NORMAL, *sweeps._BETA): assert kind in page, kind
+    for name, field in FineTuneConfig.model_fields.items():
+        default = "" if field.default_factory or field.default is None else f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+        assert f"| `{name}` | {field.description} | {default} |\n" in page, name
+    for shown in re.findall(r"```yaml\n(.*?)```", page, re.S): read_sweep(yaml.safe_load(shown))
+    for form in re.findall(r"\| `(\{\w.*?\})`", page.split("## A parameter")[1].split("## The settings")[0]):
+        if "…" not in form: read_sweep({"method": "random", "run_cap": 3, "parameters": {"learning_rate": yaml.safe_load(form)}})
 
 
 def test_a_sweep_without_a_command_runs_our_fine_tune(tmp_path, capsys):

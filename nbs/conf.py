@@ -146,7 +146,7 @@ def contents(folder: Path) -> dict:
     "The sidebar, in book order; a new chapter is found by its number, which stands before its title, since the text refers to it."
     pages = sorted(page.stem for page in folder.glob("[0-9]*.ipynb"))
     entries = {page: f"{page[:2]} {title(folder / f'{page}.ipynb')} <{page}>" for page in pages}
-    parts = {"Ask": ["explorer"], "Chapters": [entries[page] for page in pages if page >= "10"],
+    parts = {"Ask": ["explorer", "sweep_files"], "Chapters": [entries[page] for page in pages if page >= "10"],
              "The library": [entries[page] for page in pages if page < "10"] + ["api"], "About": ["cite"]}
     tocs = ["\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *names, "```\n"])
             for caption, names in parts.items()]

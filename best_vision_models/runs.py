@@ -51,6 +51,8 @@ def _read_file(path: str) -> pd.DataFrame:
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would shift the columns
             top = comment_lines(path) if Path(path).is_file() else 0
             table = pd.read_csv(path, skiprows=top, index_col=False, low_memory=False)
+    except ImportError:
+        raise BadInput(f"{path}: reading Parquet needs pyarrow: type pip install pyarrow, or save the table as CSV") from None
     except pd.errors.EmptyDataError:
         raise BadInput(f"{path}: the file is empty; give a CSV with the columns {', '.join(NEEDED_COLUMNS)}") from None
     except urllib.error.URLError as error:

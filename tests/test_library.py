@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-LIGHT = ["sources", "runs", "scores", "timm_benchmarks", "charts", "cli"]
+LIGHT = ["sources", "runs", "scores", "timm_benchmarks", "charts", "settings", "cli"]
 
 
 @pytest.mark.parametrize("module", LIGHT)

@@ -129,7 +129,9 @@ def test_imagenet_choice(bvm, offline):
     ("imagenet --part both", "not one of"),
     ("imagenet --source nowhere", "no such folder"),
     ("imagenet --source .", "no results-imagenet.csv"),
-    ("imagenet --device h100", "device=h100"),
+    ("imagenet --device h100", "no device is called 'h100'"),
+    ("imagenet --device rtx390", "did you mean rtx3090?"),
+    ("rank final_sweep_published --dataset planets", "did you mean planet?"),
     ("ranks", "rank"),
     ("", "Missing command"),
 ])

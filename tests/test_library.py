@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 from conftest import ROOT
 
+from best_vision_models import charts
 from best_vision_models.charts import accuracy_by_speed, error_by_fit_time
 from best_vision_models.runs import read_preds
 from best_vision_models.scores import pick_models, rank, read_summary
@@ -110,3 +112,42 @@ def test_imagenet_shows_the_current_name(bvm, offline):
     done = bvm("imagenet", "--source", "timm_2022", "--format", "csv", env=offline)
     names = set(pd.read_csv(io.StringIO(done.stdout)).model)
     assert names >= {*PAIRS} and not names & {*PAIRS.values()}
+
+
+def run_chapter(monkeypatch, name, line, instead):
+    "The code of a chapter with `instead` put before `line`, as a reader does who changes a value marked `change me`."
+    monkeypatch.setattr(charts, "set_renderer", lambda: None)
+    cells = [cell.source for cell in nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4).cells if cell.cell_type == "code"]
+    assert sum(source.count(f"\n{line}") for source in cells) == 1
+    scope = {"display": lambda *tables: None}
+    for source in cells: exec(source.replace(f"\n{line}", f"\n{instead}\n{line}"), scope)
+    return scope
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["nhwc", "nchw"])
+@pytest.mark.parametrize("torch", ["pt111", "pt112"])
+def test_chapter_10_with_each_file_that_its_comment_names(monkeypatch, sources, torch, layout):
+    sources("timm_2022")
+    choice = dict(source="timm_2022", torch=torch, layout=layout)
+    assert run_chapter(monkeypatch, "10_imagenet", "newer = ", f"FILE = {choice}")["FILE"] == choice
+
+
+def other_devices(devices: dict) -> dict:
+    "Each set of devices that the comment of chapter 17 allows, by what is different in it."
+    new_names = list_benchmarks("timm_2026").query("part == 'infer' and torch != 'pt113'")
+    columns = ["precision", "layout", "torch", "device", "compiled"]
+    every = {f"{'CPU ' if 'cpu' in file.device else ''}{file.Index}{' c' if file.compiled else ''}": {c: getattr(file, c) for c in columns}
+             for file in new_names.itertuples()}
+    fewest = ("RTX 4090", "RTX 4090 c", "RTX 5090", "RTX 5090 c", "CPU i7 c")
+    return {"all others too": devices | every, "the fewest": {name: devices[name] for name in fewest}} | {
+        f"without {one}": {name: choice for name, choice in devices.items() if name != one} for one in devices if "5090" not in one}
+
+
+@pytest.mark.slow
+def test_chapter_17_with_other_devices(monkeypatch, sources):
+    sources("timm_2026")
+    devices = run_chapter(monkeypatch, "17_today", "RULE = ", "")["DEVICES"]
+    sets = other_devices(devices)
+    assert len(sets["all others too"]) > len(devices) + 10
+    for what, changed in sets.items(): assert run_chapter(monkeypatch, "17_today", "RULE = ", f"DEVICES = {changed}")["DEVICES"] == changed, what

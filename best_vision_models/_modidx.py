@@ -142,6 +142,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                            'best_vision_models/datasets.py'),
                                              'best_vision_models.datasets._below': ( 'datasets.html#_below',
                                                                                      'best_vision_models/datasets.py'),
+                                             'best_vision_models.datasets._check_beside': ( 'datasets.html#_check_beside',
+                                                                                            'best_vision_models/datasets.py'),
                                              'best_vision_models.datasets._check_folders': ( 'datasets.html#_check_folders',
                                                                                              'best_vision_models/datasets.py'),
                                              'best_vision_models.datasets._check_named': ( 'datasets.html#_check_named',

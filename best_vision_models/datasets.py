@@ -233,11 +233,15 @@ def _given_parts(root: Path) -> dict[str, str]: # the part of each folder that i
     return parts if "train" in parts.values() and len({*parts.values()}) > 1 else {}
 
 
-def _check_folders(root: Path, files: list[Path], parts: dict[str, str]):
-    "Raises `BadInput` for class folders that are missing or empty, or that stand beside the parts of a split."
+def _check_beside(root: Path, files: list[Path], parts: dict[str, str]):
+    "Raises `BadInput` for images in a folder that stands beside the parts of a split."
     tops = {_below(f, root).split("/")[0] for f in files if f.parent != root}
     if parts and (others := sorted(tops - parts.keys())):
         raise BadInput(f"{root} has the parts {', '.join(parts)}, and beside them images in {_some(others)}: move those into a part")
+
+
+def _check_folders(root: Path, files: list[Path], parts: dict[str, str]):
+    "Raises `BadInput` for class folders that are missing or empty."
     holders = [root / part for part in parts if parts[part] != "test"] or [root]
     filled = {parent for f in files for parent in f.parents}
     for holder in holders:
@@ -260,6 +264,7 @@ def _read_folder(root: Path, pattern: str | None, name: str) -> Images:
     if pattern is not None: _check_pattern(pattern)
     files, left_out = _files_in(root)
     parts = _given_parts(root)
+    _check_beside(root, files, parts)
     if pattern is None: _check_folders(root, files, parts)
     elif not files: raise BadInput(f"{root} holds no images")
     rows = []
@@ -274,8 +279,9 @@ def _read_folder(root: Path, pattern: str | None, name: str) -> Images:
     no_label = table.labels.isna() & (table.part != "test") # what a test shows is nobody's business here
     if pattern is not None and no_label.any():
         raise BadInput(f"label_pattern {pattern!r} finds no label in {no_label.sum()} of {len(files)} names, e.g. {table.path[no_label].iloc[0]}")
-    if no_label.any(): left_out = {"in no class folder": table.file[no_label].tolist(), **left_out}
-    return Images(name, root, table[~no_label].reset_index(drop=True), left_out)
+    stray = no_label | (table.part.isna() if parts else False)
+    if stray.any(): left_out = {"in no class folder" if pattern is None else "in no part": table.file[stray].tolist(), **left_out}
+    return Images(name, root, table[~stray].reset_index(drop=True), left_out)
 
 # %% ../nbs/01_datasets.ipynb #d07a0009
 CLASS_WORDS = ("class", "classes", "category", "labels", "tag", "target", "y") # what others call `label` or `tags`
@@ -328,7 +334,7 @@ def _read_csv(csv: Path, folder: str = "", suff: str = "") -> Images:
     across = table.groupby("group").part.nunique().loc[lambda n_parts: n_parts > 1].index
     if len(across): raise BadInput(f"{csv}: group {_some(across)} has images with is_valid True and False: a group must not be split")
     _check_named(csv, table.path)
-    return Images(csv.name, csv.parent, table.reset_index(drop=True), {why: some for why, some in left_out.items() if some}, several=column == "tags")
+    return Images(f"{csv.resolve().parent.name}/{csv.name}", csv.parent, table.reset_index(drop=True), {why: some for why, some in left_out.items() if some}, several=column == "tags")
 
 
 def _check_named(csv: Path, files: list[Path]):
@@ -336,7 +342,7 @@ def _check_named(csv: Path, files: list[Path]):
     missing = [f for f in files if not f.is_file()]
     if not missing: return
     same = (f for f in csv.parent.rglob("*") if missing[0].name in (f.name, f.stem) and f.is_file())
-    near = next(same, None)
+    near = min(same, default=None)
     raise BadInput(f"{len(missing)} of {len(files)} images in {csv.name} are missing: {_some(missing)}: names are relative to the CSV's folder"
                    + (f"; did you mean {_below(near, csv.parent)}?" if near else ""))
 
@@ -454,7 +460,7 @@ def about_images(
     n_of, validated = images.table.part.value_counts(), set(_labels_of(images, "valid"))
     n_images = _labels_of(images, "train").value_counts(sort=False)
     alone = [f"{label} ({n} image{'s' * (n > 1)})" for label, n in n_images.items() if label not in validated]
-    left_out = "; ".join(f"{len(names)} {reason} ({_some(names)})" for reason, names in images.left_out.items())
+    left_out = "; ".join(f"{reason}: {len(names)} ({_some(names)})" for reason, names in images.left_out.items())
     return {"train_images": int(n_of.get("train", 0)), "valid_images": int(n_of.get("valid", 0)), "test_images": int(n_of.get("test", 0)),
             "classes": len(n_images), "split": images.split, "not_validated": _some(alone) or None, "left_out": left_out or None}
 
@@ -470,10 +476,10 @@ def _about_split(images: Images) -> list[str]:
     if images.split.startswith("random, "):
         valid = of["valid"].reindex(of["train"].index, fill_value=0)
         n_images = valid + of["train"]
-        share = (valid / n_images)[((valid - 0.2 * n_images).abs() > 1) & (n_images > 1)]
+        share = (valid / n_images)[((valid - 0.2 * n_images).abs() > 1) & (valid > 0)]
         if len(share): said.append(f"far from a fifth: {_some([f'{value:.0%} of {label}' for label, value in share.items()])}")
     copies = images.table[images.table.sha256.duplicated(keep=False)]
-    if len(copies): said.append(f"{images.table.sha256.duplicated().sum()} identical copies")
+    if len(copies): said.append(f"identical copies: {images.table.sha256.duplicated().sum()}")
     labels = copies.labels.map(lambda labels: " ".join(sorted(labels)), na_action="ignore")
     for what, values in (("a copy in another part", copies.part), ("a copy with another label", labels)):
         odd = copies.file[values.groupby(copies.sha256).transform("nunique") > 1]

@@ -82,7 +82,7 @@ def test_two_agents_share_a_grid_and_no_key_is_shown(server, tmp_path, capfd):
     assert sweep.startswith(f"{ENTITY}/p/")
     agents = launch_agents(sweep, gpus="cpu,cpu", logs=tmp_path / "logs")
     table = agents.wait()
-    assert list(table.state) == ["ended", "ended"] and sum(table.runs_done) == 6 and min(table.runs_done) >= 1, table
+    assert list(table.state) == ["finished: the sweep has no more runs"] * 2 and sum(table.runs_done) == 6 and min(table.runs_done) >= 1, table
     assert finished(server) == Counter(range(6)) # each once, by one of the two
     assert len({run["agent"] for run in server.runs.values()}) == 2
     rows = read_wandb_sweep(sweep)
@@ -127,7 +127,7 @@ def test_fine_tune_is_imported_once_for_all_runs_of_an_agent(server, tmp_path, m
     command = ["${env}", "${interpreter}", "-m", "best_vision_models.fine_tune", "--batch_size=128", "${args}"]
     sweep = create_sweep({"method": "grid", "command": command, "parameters": parameters}, project="p")
     with launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs") as agents: agents.wait()
-    log = (tmp_path / "logs" / "agent-0-cpu.log").read_text()
+    log = (tmp_path / "logs" / "launch-1" / "agent-0-cpu.log").read_text()
     assert [line.split("|")[-1].strip() for line in log.splitlines()].count("torch") == 1
     runs = {run["config"]["learning_rate"]["value"]: run for run in server.runs.values()}
     assert {rate: run["exitcode"] for rate, run in runs.items()} == {0.01: 0, 1e30: 1}

@@ -67,11 +67,11 @@ def wait_for(what, seconds=60):
         time.sleep(0.1)
 
 
-def processes_of(tmp_path) -> list[str]: # whatever still runs on behalf of this test, wandb's own service included
+def processes_of(folder, variable="WANDB_DIR") -> list[str]: # whatever still runs on behalf of this test, wandb's own service included
     found = []
     for process in psutil.process_iter():
         try:
-            ours = process.pid != os.getpid() and process.environ().get("WANDB_DIR", "").startswith(f"{tmp_path}/")
+            ours = process.pid != os.getpid() and process.environ().get(variable, "").startswith(f"{folder}/")
             if ours and process.status() != psutil.STATUS_ZOMBIE: found.append(" ".join(process.cmdline())[:100])
         except (psutil.Error, OSError): pass
     return found

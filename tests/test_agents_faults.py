@@ -23,7 +23,7 @@ from test_agents import HERE, KEY, TRAIN, processes_of
 from wandb_server import ENTITY, WandbServer
 
 from best_vision_models import agents as agents_module
-from best_vision_models.agents import find_agents, launch_agents
+from best_vision_models.agents import NEVER_STARTED, find_agents, launch_agents
 
 pytestmark = pytest.mark.slow
 SECONDS = 5 # of a run
@@ -128,12 +128,27 @@ def outage(case: Case, how: str, seconds: float, at: str, machines: int = 1):
     case.check()
 
 
-HOWS, TIMES = ["silence", "hang", "500", "refuse", "restart", "lost"], ["start", "middle", "end", "between"]
+def lost(case: Case):
+    "W&B hands out a point, and its answer gets lost: the point is done by and by."
+    agents = case.launch()
+    case.moment("middle", run=0)
+    case.server.lose = "mutation Heartbeat"
+    case.wait_for(lambda: len(case.runs()) == 3)
+    assert not case.server.lose
+    case.wait_for(lambda: sum(case.done().values()) == 2)
+    (pending,) = [run for run in case.runs() if not run["started"]]
+    case.wait_for(lambda: agents.status().state[0].startswith("waiting"))
+    pending["created"] -= NEVER_STARTED
+    agents.wait()
+    case.check()
+
+
+TIMES = ["start", "middle", "end", "between"]
 OUTAGES = {f"{how}-{seconds}-{at}": (outage, 3, how, seconds, at)
            for how, seconds, at in [*itertools.product(["silence", "refuse"], [30, 90, 300], TIMES),
                                     *itertools.product(["500", "restart", "hang"], [30], TIMES),
-                                    *itertools.product(["500", "hang"], [90, 300], ["middle"]), ("restart", 300, "middle"),
-                                    *itertools.product(["lost"], [30], ["start", "between"])]}
+                                    *itertools.product(["500", "hang"], [90, 300], ["middle"]), ("restart", 300, "middle")]}
+OUTAGES |= {"lost": (lost, 3)}
 OUTAGES |= {f"two_machines-{seconds}": (outage, 5, "silence", seconds, "middle", 2) for seconds in (30, 300)}
 
 

@@ -17,8 +17,8 @@ memory, knows one user and no permissions, and covers these calls only, as wandb
 A run of which nothing was heard for `crash_after` seconds counts as crashed, and as running again when something is heard.
 One whose process reported exit code 255 is `killed`; other codes than 0 are `failed`. `server.fail(seconds, how)` puts it
 out of order for a while: `500` answers every call with that status; `silence` takes calls and hangs up without a word;
-`hang` takes them and says nothing at all; `lost` does what is asked, and hangs up; `refuse` takes no connections;
-`restart` ends the process's connections and takes no new ones, then goes on with what it had stored.
+`hang` takes them and says nothing at all; `refuse` takes no connections; `restart` ends those that there are, too, then goes on
+with what it had stored. `server.lose = "Heartbeat"` does the next such call, and hangs up before it answers.
 
 Anything else that is asked for is answered with an error and kept in `server.unknown`: the SDK asks for
 `OrganizationCoreWeaveOrganizationID` and `/sdk/otel/...`, and goes on without.
@@ -47,10 +47,10 @@ class WandbServer(ThreadingHTTPServer):
         self.crash_after, self.lock = crash_after, threading.RLock()
         self.sweeps, self.runs, self.agents, self.to_stop = {}, {}, {}, set()
         self.calls, self.unknown, self.keys_seen, self.connections = [], [], set(), set()
-        self.failing_until, self.how = 0, "500"
+        self.failing_until, self.how, self.lose = 0, "500", ""
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
-    def fail(self, seconds: float, how: str = "500"): # or silence, hang, lost, refuse, restart
+    def fail(self, seconds: float, how: str = "500"): # or silence, hang, refuse, restart
         self.failing_until, self.how = time.time() + seconds, how
         if how not in ("refuse", "restart"): return
         address = self.socket.getsockname()
@@ -224,9 +224,13 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get("Content-Encoding") == "gzip":
             import gzip
             body = gzip.decompress(body)
-        if how == "lost": self._answer = lambda *_: self._hang_up()
         with server.lock:
-            if self.path == "/graphql": return self._answer(self._graphql(json.loads(body)))
+            if self.path == "/graphql":
+                asked = json.loads(body)
+                lost, answer = server.lose and server.lose in asked["query"], self._graphql(asked)
+                if not lost: return self._answer(answer)
+                server.lose = ""
+                return self._hang_up()
             if stream := re.fullmatch(r"/files/.+/(\w+)/file_stream", self.path):
                 server.file_stream(stream[1], json.loads(body))
                 return self._answer({})

@@ -18,7 +18,7 @@ A run of which nothing was heard for `crash_after` seconds counts as crashed, an
 One whose process reported exit code 255 is `killed`; other codes than 0 are `failed`. `server.fail(seconds, how)` puts it
 out of order for a while: `500` answers every call with that status; `silence` takes calls and hangs up without a word;
 `hang` takes them and says nothing at all; `refuse` takes no connections; `restart` ends those that there are, too, then goes on
-with what it had stored. `server.lose = "Heartbeat"` does the next such call, and hangs up before it answers.
+with what it had stored. `server.lose_next = True`: it hands out one run and hangs up before it says so.
 
 Anything else that is asked for is answered with an error and kept in `server.unknown`: the SDK asks for
 `OrganizationCoreWeaveOrganizationID` and `/sdk/otel/...`, and goes on without.
@@ -47,7 +47,7 @@ class WandbServer(ThreadingHTTPServer):
         self.crash_after, self.lock = crash_after, threading.RLock()
         self.sweeps, self.runs, self.agents, self.to_stop = {}, {}, {}, set()
         self.calls, self.unknown, self.keys_seen, self.connections = [], [], set(), set()
-        self.failing_until, self.how, self.lose = 0, "500", ""
+        self.failing_until, self.how, self.lose_next = 0, "500", False
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def fail(self, seconds: float, how: str = "500"): # or silence, hang, refuse, restart
@@ -226,10 +226,9 @@ class Handler(BaseHTTPRequestHandler):
             body = gzip.decompress(body)
         with server.lock:
             if self.path == "/graphql":
-                asked = json.loads(body)
-                lost, answer = server.lose and server.lose in asked["query"], self._graphql(asked)
-                if not lost: return self._answer(answer)
-                server.lose = ""
+                answer = self._graphql(json.loads(body))
+                if not (server.lose_next and "run_id" in str(answer)): return self._answer(answer)
+                server.lose_next = False
                 return self._hang_up()
             if stream := re.fullmatch(r"/files/.+/(\w+)/file_stream", self.path):
                 server.file_stream(stream[1], json.loads(body))

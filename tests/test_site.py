@@ -20,7 +20,7 @@ from best_vision_models.scores import family, rank, summarise
 from best_vision_models.sources import data_dir, read_table
 
 pytestmark = pytest.mark.xdist_group("site")  # one process renders it and has the browser
-PAGES = sorted(path.stem for path in (ROOT / "nbs").glob("*.ipynb")) + ["explorer", "api", "cite", "search"]
+PAGES = sorted(path.stem for path in (ROOT / "nbs").glob("*.ipynb")) + ["explorer", "sweep_files", "api", "cite", "search"]
 CHAPTERS = [page for page in PAGES if page[:1].isdigit() and page >= "10"]
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 

@@ -39,7 +39,7 @@ from fastai.metrics import FBetaMulti, accuracy, accuracy_multi, error_rate
 from fastai.torch_core import set_seed
 from fastai.vision.learner import vision_learner
 
-from .datasets import bars_move, get_dls, validation_files
+from .datasets import Images, about_images, bars_move, make_dls, understand_images, validation_files
 from .settings import TYPER, FineTuneConfig, add_fine_tune, read_config, run_app, run_key
 from .sources import BadInput, SourceUnavailable, log, weights_2022, write_run
 
@@ -155,7 +155,7 @@ class StopAtNaN(Callback):
                             f"try a lower learning_rate, or precision fp32")
 
 
-def _train(config: FineTuneConfig, model: TimmModel, accumulate: int, tracking) -> dict:
+def _train(config: FineTuneConfig, model: TimmModel, images: Images, accumulate: int, tracking) -> dict:
     "Error rate, losses, `fit_time` (s) and peak `GPU_mem` (GiB) of one training, in `accumulate` micro-batches a step."
     precision, on_gpu = find_precision(config.precision, model.depthwise), torch.cuda.is_available()
     cbs = [StopAtNaN(), *{"fp16": [MixedPrecision()], "bf16": [BF16()]}.get(precision, [])]
@@ -164,8 +164,7 @@ def _train(config: FineTuneConfig, model: TimmModel, accumulate: int, tracking) 
     _free_gpu()
 
     set_seed(training_seed)
-    dls = get_dls(config.dataset, config.batch_size // accumulate, config.img_size, config.resize_method, config.seed,
-                  config.label_pattern, config.image_cache)
+    dls = make_dls(images, config.batch_size // accumulate, config.img_size, config.resize_method, config.image_cache)
     images_on_gpu = torch.cuda.memory_allocated() if on_gpu else 0
     several = isinstance(dls.loss_func, BCEWithLogitsLossFlat)
     metrics = [accuracy_multi, FBetaMulti(beta=2)] if several else [error_rate, accuracy]
@@ -197,12 +196,12 @@ def _free_gpu():
         torch.cuda.reset_peak_memory_stats()
 
 # %% ../nbs/02_fine_tune.ipynb #6ef09fd2
-def _train_within_memory(config: FineTuneConfig, model: TimmModel, tracking) -> dict:
+def _train_within_memory(config: FineTuneConfig, model: TimmModel, images: Images, tracking) -> dict:
     "`_train`, with twice the micro-batches each time GPU memory runs out."
     accumulate = config.accumulate
     while True:
         try:
-            return _train(config, model, accumulate, tracking)
+            return _train(config, model, images, accumulate, tracking)
         except torch.OutOfMemoryError:
             micro_batch = config.batch_size // accumulate
         if micro_batch % 2 or micro_batch < 4:
@@ -292,10 +291,12 @@ def fine_tune(
     try:
         with _wandb_run(config, weights) as wandb_run:
             keep = [KeepPreds()] if config.save_preds else []
-            row.update(_train_within_memory(config, model, lambda: [*_wandb_callbacks(wandb_run()), *keep]))
+            images = understand_images(config.dataset, config.label_pattern, config.seed)
+            row.update(understood := about_images(images))
+            row.update(_train_within_memory(config, model, images, lambda: [*_wandb_callbacks(wandb_run()), *keep]))
             for kept in keep: row["preds"] = kept.arrays()
             measured = {name: row[name] for name in ("error_rate", "fit_time", "GPU_mem")}
-            if run := wandb_run(): run.summary.update({"model_family": config.model_name.split("_")[0], **measured})
+            if run := wandb_run(): run.summary.update({"model_family": config.model_name.split("_")[0], **measured, **understood})
     except RunFailed as error:
         row.update(state="failed", reason=error.reason)
     return row

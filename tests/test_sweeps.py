@@ -23,7 +23,7 @@ from best_vision_models.sweeps import read_sweep, run_sweep, sweep_configs, swee
 pytestmark = pytest.mark.xdist_group("ray")  # one process starts Ray
 HERE = Path(__file__).parent
 FILES = sorted((HERE.parent / "sweeps").glob("*.yaml"))
-ENV = {**os.environ, "PYTHONPATH": f"{HERE.parent}:{HERE}", "RAY_USAGE_STATS_ENABLED": "0"}
+ENV = {**os.environ, "PYTHONPATH": f"{HERE.parent}:{HERE}:{os.environ.get('PYTHONPATH', '')}", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def ray_here():
     before = os.environ.get("PYTHONPATH")
     os.environ.update(PYTHONPATH=ENV["PYTHONPATH"], RAY_USAGE_STATS_ENABLED="0")
     import ray
-    sweeps._start(ray, address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200 * 2**20)
+    sweeps._start_ray(ray, None, num_cpus=2, object_store_memory=200 * 2**20)
     yield
     ray.shutdown()
     os.environ.update(PYTHONPATH=before or "")

@@ -186,14 +186,22 @@ def sweep_agents(
     count: Annotated[int | None, typer.Option(min=1, help="Runs that each agent does at most.")] = None,
     logs: Annotated[Path, typer.Option(help="Folder for the agents' logs.")] = Path("agents"),
 ):
-    "W&B agents on this machine, one per GPU, until the sweep is done. Ctrl-C stops them."
+    """W&B agents on this machine, one per GPU, until the sweep is done: a line when something changes, at the end a table.
+
+    Ctrl-C stops them and cuts off their runs; the same command again does those, and goes on.
+    """
     from best_vision_models.agents import launch_agents
 
     launched = launch_agents(sweep, gpus, count, logs)
-    try: print(launched.wait().to_string(index=False))
+    _say(f"logs: {launched.agents[0]['log']}" + (", …" if len(launched.agents) > 1 else ""))
+    try: launched.follow()
     except KeyboardInterrupt:
-        print(launched.stop().to_string(index=False))
+        _say("stopping the agents")
+        launched.stop()
         raise
+    finally: _print_table(launched.status(), Format.table)
+    if not launched.status().state.str.startswith("finished").all(): raise typer.Exit(1)
+
 
 # %% ../nbs/09_cli.ipynb #c2db4cba
 def _where(source: Source) -> str:

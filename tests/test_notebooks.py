@@ -36,9 +36,9 @@ def figures(notebook) -> list[tuple]:
 
 
 def printed(notebook) -> list[str]:
-    "What each cell prints."
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    return ["".join(output.text for output in cell.get("outputs", []) if output.output_type == "stream") for cell in cells]
+    "What each cell prints, but for what is said where a full source is missing."
+    streams = [[o.text for o in cell.get("outputs", []) if o.output_type == "stream"] for cell in notebook.cells if cell.cell_type == "code"]
+    return ["" if texts and texts[0].startswith("left out here") else "".join(texts) for texts in streams]
 
 
 def texts(output) -> list[str]:

@@ -31,10 +31,7 @@ def ray_here():
     "Ray in this process, started once for the tests that don't kill it: `run_sweep` uses the one that it finds."
     before = os.environ.get("PYTHONPATH")
     os.environ.update(PYTHONPATH=ENV["PYTHONPATH"], RAY_USAGE_STATS_ENABLED="0")
-    import ray
-    sweeps._start_ray(ray, None, num_cpus=2, object_store_memory=200 * 2**20)
-    yield
-    ray.shutdown()
+    with sweeps._ray(None, 2): yield
     os.environ.update(PYTHONPATH=before or "")
 
 

@@ -19,7 +19,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from best_vision_models.sources import (
-    BadInput, SourceUnavailable, comment_lines, fetch, log, read_run_files, read_sources, write_arrays, write_table,
+    BadInput, SourceUnavailable, check_names, comment_lines, fetch, log, read_run_files, read_sources, write_arrays, write_table,
 )
 
 # %% ../nbs/05_runs.ipynb #44bf1393
@@ -122,7 +122,14 @@ def _read_folder(folder: str) -> pd.DataFrame:
     "The runs in a sweep's folder so far, also while it is running: one JSON file a run."
     rows = read_run_files(folder)
     if not rows: raise BadInput(f"{folder}: no runs in it yet: give the folder of a sweep that has run, or a CSV or Parquet file")
+    if all(row.get("error_rate") is None for row in rows): raise BadInput(f"{folder}: no run has an error_rate: {_why(rows)}")
     return pd.DataFrame(rows).drop(columns="config", errors="ignore")
+
+
+def _why(rows: list[dict]) -> str:
+    "Why none of these runs finished, in one line."
+    from best_vision_models.sweeps import describe_failures
+    return "; ".join(describe_failures(rows)) or "what they do must give one"
 
 
 def _read_wandb(source: str) -> pd.DataFrame:
@@ -191,7 +198,9 @@ def read_preds(
 ) -> Preds:
     "The runs that kept their predictions, with these; raises `BadInput` where there are none, or for different images."
     runs, path = read_runs(source), Path(source)
-    if dataset is not None: runs = runs[runs.dataset == dataset]
+    if dataset is not None:
+        check_names([dataset], runs.dataset, "dataset", str(source))
+        runs = runs[runs.dataset == dataset]
     if path.is_dir():
         runs = runs[[_beside(path / f"{run_id}.json").is_file() for run_id in runs.run_id]]
         kept = [_read_arrays(_beside(path / f"{run_id}.json")) for run_id in runs.run_id]

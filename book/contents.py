@@ -52,7 +52,7 @@ def front_page(folder: Path) -> str:
 
 def sidebar(folder: Path) -> str:
     "The same as Sphinx's tables of contents; a number stands before its title, since the text refers to it."
-    captions = {"Ask": ["explorer"]}
+    captions = {"Ask": ["explorer", "sweep_files"]}
     for part, paths in parts(folder).items():
         captions[part] = [f"{path.stem[:2]} {title(path)} <{path.stem}>" for path in paths]
     captions["About"] = ["api", "cite"]

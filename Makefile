@@ -4,12 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 NBCONVERT := $(BIN)/jupyter nbconvert --log-level WARN --KernelManager.transport_encryption=auto
 SPHINX := $(BIN)/sphinx-build -q -E -b html -d .venv/doctrees
-CHAPTERS := $(wildcard nbs/[1-9]*.ipynb)
+CHAPTERS := $(shell grep -L default_exp nbs/[0-9]*.ipynb)
 
 help:
 	@echo "make run      run the demo sweep, execute the chapters, print their tables, render the book"
 	@echo "make test     run the tests, without the slow ones (make test ALL=1 runs these too)"
 	@echo "make site     render the notebooks as they are to _site/"
+	@echo "make lint     check style, complexity and the types of the light modules"
 	@echo "make bench    measure ratios on this machine, to bench/results (about an hour)"
 	@echo "make prepare  export the library, run all notebooks, write README.md (before a commit)"
 
@@ -54,3 +55,9 @@ prepare: .venv/ready
 	sed -E -i.bak 's#\]\(([a-z_0-9]+\.(ipynb|md))\)#](nbs/\1)#g' README.md && rm README.md.bak
 
 .PHONY: help run site test bench prepare
+
+lint: .venv/ready
+	@$(BIN)/ruff check best_vision_models tests bench book setup.py nbs
+	@$(BIN)/mypy
+
+.PHONY: lint

@@ -1,8 +1,8 @@
 """Run a notebook and fill the numbers of its prose in: `python -m book.fill nbs/20_imagenet.ipynb …`
 
-A sentence is Markdown, and a number in it comes from the data. Behind the number stands, invisible on every page, the
-expression that gives it: `wrong in 4.5%<!--= best.error_rate:.1% --> of the images`. What is filled in is the word before the
-comment, or the code span, or, between `<!--(-->` and the comment, several words.
+A sentence is Markdown, and a number in it comes from the data. Behind the number stands, invisible on every page,
+the expression that gives it: `wrong in 4.5%<!--= best.error_rate:.1% --> of the images`. What is filled in is the
+word before the comment, or the code span, or, between `<!--(-->` and the comment, several words.
 """
 import json
 import os
@@ -14,7 +14,8 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
-FILLED = re.compile(r"(?P<open><!--\(-->)?(?P<shown>(?(open).*?|(?:`[^`]*`|[-−+>\w.,%]+)))<!--= (?P<expression>.+?) -->", re.DOTALL)
+FILLED = re.compile(r"(?P<open><!--\(-->)?(?P<shown>(?(open).*?|(?:`[^`]*`|[-−+>\w.,%]+)))"
+                    r"<!--= (?P<expression>.+?) -->", re.DOTALL)
 
 
 def expressions(text: str) -> list[str]: # as they would stand in an f-string

@@ -1,4 +1,4 @@
-"""The figures of the house, printed: `python -m book.house`. How long rooms are, what they import, what is shown and tested.
+"""The figures of the house, printed: `python -m book.house`. How long rooms are, what they import, what is shown.
 
 Only lines of code count: no blank lines, comments or docstrings.
 """
@@ -11,7 +11,8 @@ import nbformat
 
 ROOT = Path(__file__).parent.parent
 LIBRARY = "best_vision_models"
-MAX_MODULE, MAX_UNSHOWN, MIN_SHOWN = 400, 40, 0.7 # lines, exported lines in a row, lines shown or tested an exported line
+# Lines; exported lines in a row; lines shown or tested an exported line.
+MAX_MODULE, MAX_UNSHOWN, MIN_SHOWN = 400, 40, 0.7
 
 
 def code_lines(source: str) -> int:
@@ -39,12 +40,12 @@ def is_exported(cell: str) -> bool: return bool(re.match(r"#\| ?export", cell))
 
 def is_imports(cell: str) -> bool:
     "Whether a cell does no more than import."
-    quiet = (ast.Import, ast.ImportFrom)
-    return all(isinstance(node, quiet) or isinstance(node, ast.Expr) for node in ast.parse(re.sub(r"(?m)^[%!].*$", "", cell)).body)
+    statements = ast.parse(re.sub(r"(?m)^[%!].*$", "", cell)).body
+    return all(isinstance(node, ast.Import | ast.ImportFrom | ast.Expr) for node in statements)
 
 
 def shown_and_exported(cells: list[str]) -> dict:
-    "Of one notebook: exported lines, lines of showing and testing, their ratio, the longest stretch that shows nothing."
+    "Of one notebook: exported lines, lines of showing and testing, the longest stretch that shows nothing."
     exported = shown = stretch = longest = 0
     for cell in cells:
         if is_imports(cell): continue
@@ -58,26 +59,29 @@ def shown_and_exported(cells: list[str]) -> dict:
 def imports(name: str) -> set[str]:
     "The modules of the library that a module imports, anywhere in it."
     tree = ast.parse((ROOT / LIBRARY / f"{name}.py").read_text())
-    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    return {(node.module or "").removeprefix(f"{LIBRARY}.") for node in nodes if node.level or (node.module or "").startswith(LIBRARY)}
+    found = [(node.level, node.module or "") for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {module.removeprefix(f"{LIBRARY}.") for level, module in found if level or module.startswith(LIBRARY)}
 
 
 def upward_imports() -> list[str]:
     "Imports of a module that stands later in the book: there should be none."
     order = list(exporting())
-    return [f"{name} imports {other}" for place, name in enumerate(order) for other in imports(name) if other in order[place:]]
+    return [f"{name} imports {other}" for place, name in enumerate(order)
+            for other in imports(name) if other in order[place:]]
 
 
 def functions() -> dict[str, int]: # `module.function` → its lines, docstring and all
     "Every function and method of the library."
-    return {f"{name}.{node.name}": node.end_lineno - node.lineno + 1 for name in exporting()
-            for node in ast.walk(ast.parse((ROOT / LIBRARY / f"{name}.py").read_text())) if isinstance(node, ast.FunctionDef)}
+    trees = {name: ast.parse((ROOT / LIBRARY / f"{name}.py").read_text()) for name in exporting()}
+    return {f"{name}.{node.name}": node.end_lineno - node.lineno + 1
+            for name, tree in trees.items() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
 def public_names() -> int:
     "How many names the modules export."
     trees = [ast.parse((ROOT / LIBRARY / f"{name}.py").read_text()) for name in exporting()]
-    lists = [node.value for tree in trees for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"]
+    lists = [node.value for tree in trees for node in tree.body
+             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"]
     return sum(len(ast.literal_eval(names)) for names in lists)
 
 
@@ -87,13 +91,15 @@ def measure() -> dict:
     per_module = {name: shown_and_exported(cells) for name, cells in notebooks.items()}
     lines = {name: len((ROOT / LIBRARY / f"{name}.py").read_text().splitlines()) for name in notebooks}
     code = {name: code_lines((ROOT / LIBRARY / f"{name}.py").read_text()) for name in notebooks}
-    cells = [code_lines(cell) for found in notebooks.values() for cell in found if is_exported(cell) and not is_imports(cell)]
+    cells = [code_lines(cell) for found in notebooks.values()
+             for cell in found if is_exported(cell) and not is_imports(cell)]
     exported, shown = (sum(figures[kind] for figures in per_module.values()) for kind in ("exported", "shown"))
     named = functions()
     longest = max(named, key=named.get)
     return {
         "modules": len(notebooks), "lines": sum(lines.values()), "lines of code": sum(code.values()),
-        "functions": len(named), "public names": public_names(), "longest function": f"{longest} ({named[longest]} lines)",
+        "functions": len(named), "public names": public_names(),
+        "longest function": f"{longest} ({named[longest]} lines)",
         "longest module": f"{max(lines, key=lines.get)} ({max(lines.values())} lines)",
         "median module": statistics.median(lines.values()), "median exporting cell": statistics.median(cells),
         "shown per exported line": round(shown / exported, 2),

@@ -40,8 +40,8 @@ def page_outputs(outputs: list[dict], number: int, as_picture: bool) -> list[dic
         data = output.get("data", {})
         if PLOTLY in data:
             picture = as_picture and "image/png" in data
-            html = picture_html(data[PLOTLY], data["image/png"]) if picture else figure_html(data[PLOTLY], f"figure-{number}-{i}")
-            output["data"] = {"text/html": html}
+            output["data"] = {"text/html": picture_html(data[PLOTLY], data["image/png"]) if picture
+                              else figure_html(data[PLOTLY], f"figure-{number}-{i}")}
         elif "text/markdown" in data or "text/html" in data:
             data.pop("text/plain", None)
     return outputs

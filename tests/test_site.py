@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from base64 import b64decode
+from html import unescape
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -18,10 +19,11 @@ from playwright.sync_api import Error, sync_playwright
 
 from best_vision_models.scores import family, rank, summarise
 from best_vision_models.sources import data_dir, read_table
+from book.contents import exported_module, notebooks, read_cells
 
 pytestmark = pytest.mark.xdist_group("site")  # one process renders it and has the browser
 PAGES = sorted(path.stem for path in (ROOT / "nbs").glob("*.ipynb")) + ["explorer", "sweep_files", "api", "cite", "search"]
-CHAPTERS = [page for page in PAGES if page[:1].isdigit() and page >= "10"]
+CHAPTERS = [path.stem for path in notebooks(ROOT / "nbs") if not exported_module(read_cells(path))]
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 
 
@@ -136,6 +138,15 @@ def test_pages_are_there_and_small(site):
     assert "<details open class=" in pages["11_pets"] and "cff-version" in pages["cite"]
     for name in ("scores.rank", "sweeps.run_sweep", "agents.Agents.stop"):
         assert f'id="best_vision_models.{name}"' in pages["api"]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_settings_are_shown(site, name):
+    "Each line that a reader may change is there, in code that is open."
+    sources = ["".join(cell["source"]) for cell in read_cells(ROOT / "nbs" / f"{name}.ipynb") if cell["cell_type"] == "code"]
+    shown = "\n".join(re.findall(r"<details open.*?</details>", (site / f"{name}.html").read_text(), re.DOTALL))
+    shown = unescape(re.sub("<[^>]*>", "", shown)).splitlines()
+    assert [line for source in sources for line in source.splitlines() if "# change me" in line and line not in shown] == []
 
 
 ONE_OF_EACH_KIND = ["index", "06_scores", "11_pets", "explorer", "api", "search"]

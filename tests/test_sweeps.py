@@ -23,7 +23,7 @@ from best_vision_models.sweeps import read_sweep, run_sweep, sweep_configs, swee
 pytestmark = pytest.mark.xdist_group("ray")  # one process starts Ray
 HERE = Path(__file__).parent
 FILES = sorted((HERE.parent / "sweeps").glob("*.yaml"))
-ENV = {**os.environ, "PYTHONPATH": f"{HERE.parent}:{HERE}", "RAY_USAGE_STATS_ENABLED": "0"}
+ENV = {**os.environ, "PYTHONPATH": f"{HERE.parent}:{HERE}:{os.environ.get('PYTHONPATH', '')}", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 @pytest.fixture(scope="module")

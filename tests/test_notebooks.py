@@ -2,6 +2,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -130,6 +132,16 @@ def test_stored_form(path):
     "https://example.org/tmp/a.csv": False, "two lines\n/tmp/a": True, "…/cache, ../home/a and data/tmp/": False, "a/var/b": False, "/usr/bin/env python": False,
     "progress { appearance: none }": False, "2026-11-23": False}.items())
 def test_what_depends_on_a_machine(text, depends): assert bool(OF_A_MACHINE.search(text)) == depends
+
+
+def test_a_chapter_runs_without_a_word(tmp_path):
+    "As `make run` executes it: no warning stands in the log."
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")]), tmp_path / "chapter.ipynb")
+    options = re.search(r"^NBCONVERT := \$\(BIN\)/jupyter (.+)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
+    command = [sys.executable, "-m", "jupyter", *options, "--to", "notebook", "--execute", "--inplace", tmp_path / "chapter.ipynb"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert nbformat.read(tmp_path / "chapter.ipynb", as_version=4).cells[0].outputs[0].data["text/plain"] == "2"
 
 
 def test_without_chrome_one_warning_and_no_picture(monkeypatch, tmp_path):

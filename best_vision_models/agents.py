@@ -569,6 +569,7 @@ _UNREACHABLE = 75 # exit status of an agent that W&B's server has failed
 
 def _agent(sweep: str, count: str, diary: str): # count 0: no limit
     "An agent's process; its exit status says whether to start another."
+    signal.signal(signal.SIGINT, signal.default_int_handler) # its keeper ignores it, which a process hands down
     _end_with_keeper(diary)
     log = logging.getLogger("wandb.wandb_agent")
     log.setLevel(logging.INFO)

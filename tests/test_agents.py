@@ -46,7 +46,8 @@ with wandb.init() as run:
 def server(tmp_path, monkeypatch):
     server = WandbServer()
     for name, value in dict(WANDB_BASE_URL=server.url, WANDB_API_KEY=KEY, WANDB_DIR=str(tmp_path), NETRC=str(tmp_path / "netrc"),
-                            PYTHONPATH=f"{HERE.parent}:{HERE}", WANDB_ERROR_REPORTING="false", CUDA_VISIBLE_DEVICES="").items():
+                            PYTHONPATH=f"{HERE.parent}:{HERE}", WANDB_ERROR_REPORTING="false", CUDA_VISIBLE_DEVICES="",
+                            OMP_NUM_THREADS="1").items():
         monkeypatch.setenv(name, value)
     for name in ("WANDB_ENTITY", "WANDB_PROJECT", "WANDB_SWEEP_ID", "WANDB_RUN_ID"): monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -85,6 +86,7 @@ def processes_of(folder, variable="WANDB_DIR") -> list[str]: # whatever still ru
 def test_two_agents_share_a_grid_and_no_key_is_shown(server, tmp_path, capfd):
     sweep = create_sweep(grid(tmp_path, 4, 0.5), project="p")
     assert sweep.startswith(f"{ENTITY}/p/")
+    server.wanted = 2
     agents = launch_agents(sweep, gpus="cpu,cpu", logs=tmp_path / "logs")
     with pytest.raises(BadInput, match=f"2 agents of {sweep} are at work .* stop()"): launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs")
     agents.follow()
@@ -175,9 +177,13 @@ def test_fine_tune_cut_off_and_stopped_early(server, tmp_path, monkeypatch):
     parameters = SMALL | {"epochs": {"value": 500}, "learning_rate": {"values": [0.01, 0.02]}}
     sweep = create_sweep({"method": "grid", "command": command, "metric": {"name": "error_rate"}, "parameters": parameters,
                           "early_terminate": {"type": "hyperband", "min_iter": 100}}, project="p")
-    trained = lambda agents: agents.status().error_rate.notna()[0] # noqa: E731
+
+    def latest_has_trained():
+        notes = [note for path in sorted((tmp_path / "logs").glob("launch-*/*.jsonl")) for note in _Diary(path).read("epoch")]
+        return notes and notes[-1]["run_id"] == list(server.runs)[-1]
+
     agents = launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs")
-    wait_for(lambda: trained(agents))
+    wait_for(latest_has_trained, 300)
     assert agents.status().epoch[0].endswith(" of 501") and agents.status().model_name[0] == "resnet10t"
     agents.stop()
     (first,) = server.runs.values()
@@ -185,7 +191,7 @@ def test_fine_tune_cut_off_and_stopped_early(server, tmp_path, monkeypatch):
     assert 0 < first["summary"]["error_rate"] < 1 and [row["state"] for row in read_wandb_sweep(sweep)] == ["crashed"]
     with launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs") as agents:
         for number in (2, 3): # the second point, and the first again
-            wait_for(lambda: len(server.runs) == number and trained(agents)) # noqa: B023
+            wait_for(lambda: len(server.runs) == number and latest_has_trained(), 300) # noqa: B023
             server.to_stop.add(list(server.runs)[-1])
             wait_for(lambda: list(server.runs.values())[-1]["exitcode"] is not None)
         wait_for(lambda: not agents.running())

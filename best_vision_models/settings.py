@@ -75,7 +75,7 @@ def _in_words(error: dict) -> str:
     "One of pydantic's errors, for a person."
     name = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        return f"{name} is not a setting" + (did_you_mean(name, FineTuneConfig.model_fields) or ", see bvm fine-tune --help")
+        return f"{name} is not a setting{did_you_mean(name, FineTuneConfig.model_fields) or ', see bvm fine-tune --help'}"
     message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
     return f"{name} {error['input']!r} {message}" if name else message
 
@@ -94,7 +94,7 @@ def _in_one_line(error: typer.TyperException) -> str:
     "A mistake on the command line, what was probably meant, and where to read more."
     message, context = error.format_message(), getattr(error, "ctx", None)
     if hasattr(error, "possibilities"): # an unknown flag
-        flags = [flag for param in context.command.params for flag in (*param.opts, *param.secondary_opts) if flag.startswith("--")]
+        flags = [flag for param in context.command.params for flag in (*param.opts, *param.secondary_opts) if flag[:2] == "--"]
         message = f"no flag is called {error.option_name}{did_you_mean(error.option_name, flags)}"
     return f"{' '.join(message.split())} ({context.command_path if context else 'bvm'} --help shows how)"
 
@@ -129,9 +129,9 @@ def _shown_type(field: FieldInfo) -> str: # such as `<float>` or `<concat|avg>`
 def _as_flag(name: str, field: FieldInfo) -> inspect.Parameter:
     "A setting as an argument of a function that typer makes a command of."
     flags = [f"--{alias}" for alias in getattr(field.validation_alias, "choices", [name])]
-    option = typer.Option(*flags, metavar=_shown_type(field), help=field.description)
+    option = Annotated[str | None, typer.Option(*flags, metavar=_shown_type(field), help=field.description)]
     default = None if field.default_factory or field.default is None else str(field.default)
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[str | None, option])
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option)
 
 
 class _WithSwitches(TyperCommand):

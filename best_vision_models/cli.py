@@ -74,6 +74,10 @@ def rank_command(
 ):
     "Rank the models of a table of runs: one row a model, its best error, time and memory, and their score."
     ranked = rank(read_summary(source), dataset, str(by), max_gpu_mem, max_fit_time, top, fit_time_offset)
+    if Path(source).is_dir():
+        from best_vision_models.sweeps import describe_failures
+
+        for line in describe_failures(source): _say(line)
     if ranked.empty: _say("no model is left: nothing finished, or the budgets are too small")
     _print_table(ranked[RANKED_COLUMNS], format)
 
@@ -123,12 +127,16 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="A sweep's YAML file.
 
 @sweep_app.command("show", epilog="Example: bvm sweep show sweeps/pets.yaml")
 def sweep_show(file: File, count: Annotated[int | None, typer.Option(min=1, help="How many runs, for random and bayes.")] = None):
-    "What would run: method, number of runs, models, unresolved names."
-    from best_vision_models.sweeps import read_sweep, show_sweep
+    "What would run: method, number of runs, models, the program; and all that `bvm sweep run` would refuse."
+    from best_vision_models.sweeps import check_sweep, read_sweep, show_sweep
 
-    for name, value in show_sweep(read_sweep(file), count).items():
+    spec = read_sweep(file)
+    for name, value in show_sweep(spec, count).items():
         if isinstance(value, list) and len(value) > 8: value = f"{len(value)}: {', '.join(map(str, value[:4]))}, …, {value[-1]}"
+        if name == "runs" and not value: value = "without end: add run_cap: 50 to the file, or give --count"
         print(f"{name:20} {value}")
+    try: check_sweep(spec, count)
+    except SourceUnavailable as error: print(f"{'missing here':20} {error}")
 
 
 @sweep_app.command("run", epilog="Example: bvm sweep run sweeps/demo.yaml --out runs/demo --agents 2. The same command again goes on.")
@@ -151,10 +159,12 @@ def sweep_run(
 
 @sweep_app.command("status", epilog="Example: bvm sweep status runs/demo")
 def sweep_status_command(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A sweep's output folder.")]):
-    "How far a sweep is, also while it runs."
-    from best_vision_models.sweeps import sweep_status
+    "How far a sweep is, also while it runs; and why runs failed."
+    from best_vision_models.sweeps import describe_failures, failure_reasons, sweep_status
 
-    print(json.dumps(sweep_status(folder)))
+    reasons = failure_reasons(folder)
+    print(json.dumps({**sweep_status(folder), **({"reasons": reasons} if reasons else {})}))
+    for line in describe_failures(folder): _say(line)
 
 
 @sweep_app.command("create", epilog="Example: bvm sweep create sweeps/pets.yaml --project fine_tune_timm")
@@ -177,14 +187,22 @@ def sweep_agents(
     count: Annotated[int | None, typer.Option(min=1, help="Runs that each agent does at most.")] = None,
     logs: Annotated[Path, typer.Option(help="Folder for the agents' logs.")] = Path("agents"),
 ):
-    "W&B agents on this machine, one per GPU, until the sweep is done. Ctrl-C stops them."
+    """W&B agents on this machine, one per GPU, until the sweep is done: a line when something changes, at the end a table.
+
+    Ctrl-C stops them and cuts off their runs; the same command again does those, and goes on.
+    """
     from best_vision_models.agents import launch_agents
 
     launched = launch_agents(sweep, gpus, count, logs)
-    try: print(launched.wait().to_string(index=False))
+    _say(f"logs: {launched.agents[0]['log']}" + (", …" if len(launched.agents) > 1 else ""))
+    try: launched.follow()
     except KeyboardInterrupt:
-        print(launched.stop().to_string(index=False))
+        _say("stopping the agents")
+        launched.stop()
         raise
+    finally: _print_table(launched.status(), Format.table)
+    if not launched.status().state.str.startswith("finished").all(): raise typer.Exit(1)
+
 
 # %% ../nbs/09_cli.ipynb #c2db4cba
 def _where(source: Source) -> str:

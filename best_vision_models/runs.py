@@ -51,6 +51,8 @@ def _read_file(path: str) -> pd.DataFrame:
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would shift the columns
             top = comment_lines(path) if Path(path).is_file() else 0
             table = pd.read_csv(path, skiprows=top, index_col=False, low_memory=False)
+    except ImportError:
+        raise BadInput(f"{path}: reading Parquet needs pyarrow: type pip install pyarrow, or save the table as CSV") from None
     except pd.errors.EmptyDataError:
         raise BadInput(f"{path}: the file is empty; give a CSV with the columns {', '.join(NEEDED_COLUMNS)}") from None
     except urllib.error.URLError as error:
@@ -120,7 +122,14 @@ def _read_folder(folder: str) -> pd.DataFrame:
     "The runs in a sweep's folder so far, also while it is running: one JSON file a run."
     rows = read_run_files(folder)
     if not rows: raise BadInput(f"{folder}: no runs in it yet: give the folder of a sweep that has run, or a CSV or Parquet file")
+    if all(row.get("error_rate") is None for row in rows): raise BadInput(f"{folder}: no run has an error_rate: {_why(rows)}")
     return pd.DataFrame(rows).drop(columns="config", errors="ignore")
+
+
+def _why(rows: list[dict]) -> str:
+    "Why none of these runs finished, in one line."
+    from best_vision_models.sweeps import describe_failures
+    return "; ".join(describe_failures(rows)) or "what they do must give one"
 
 
 def _read_wandb(source: str) -> pd.DataFrame:

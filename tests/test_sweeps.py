@@ -2,9 +2,11 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,13 +17,13 @@ import yaml
 
 from best_vision_models import sweeps
 from best_vision_models.runs import read_preds
-from best_vision_models.sources import BadInput
-from best_vision_models.sources import read_run_files
+from best_vision_models.sources import BadInput, read_run_files, weights_2022, write_run
 from best_vision_models.sweeps import read_sweep, run_sweep, sweep_configs, sweep_status
 
+pytestmark = pytest.mark.xdist_group("ray")  # one process starts Ray
 HERE = Path(__file__).parent
 FILES = sorted((HERE.parent / "sweeps").glob("*.yaml"))
-ENV = {**os.environ, "PYTHONPATH": f"{HERE.parent}:{HERE}", "RAY_USAGE_STATS_ENABLED": "0"}
+ENV = {**os.environ, "PYTHONPATH": f"{HERE.parent}:{HERE}:{os.environ.get('PYTHONPATH', '')}", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +31,7 @@ def ray_here():
     "Ray in this process, started once for the tests that don't kill it: `run_sweep` uses the one that it finds."
     before = os.environ.get("PYTHONPATH")
     os.environ.update(PYTHONPATH=ENV["PYTHONPATH"], RAY_USAGE_STATS_ENABLED="0")
-    import ray
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200 * 2**20)
-    yield
-    ray.shutdown()
+    with sweeps._ray(None, 2): yield
     os.environ.update(PYTHONPATH=before or "")
 
 
@@ -66,6 +65,7 @@ def working(out) -> list[int]: # workers that have started a run and not ended i
     return alive
 
 
+@pytest.mark.slow
 def test_killed_workers_and_drivers_lose_nothing(tmp_path):
     "200 runs, 4 workers; workers are killed 20 times or more and the driver 3 times; each run finishes exactly once."
     out, rng = tmp_path / "out", random.Random(1)
@@ -88,7 +88,7 @@ def test_killed_workers_and_drivers_lose_nothing(tmp_path):
     driver.wait()
     while sweep_status(out)["left"]: # a run that three kills hit is left for the next command
         driver = drive(sweep, out, 4, "sleepy")
-        assert driver.wait(timeout=120) == 0
+        assert driver.wait(timeout=900) == 0
     rows = read_run_files(out) # every file parses
     assert Counter(row["state"] for row in rows) == {"finished": 200}
     assert {row["run_id"] for row in rows} == set(configs)
@@ -120,10 +120,11 @@ cluster.shutdown()
 """
 
 
+@pytest.mark.slow
 def test_cluster_of_three_loses_one_and_gains_one(tmp_path):
     out, sweep = tmp_path / "out", sweep_file(tmp_path, 100, seconds=0.8)
     command = [sys.executable, HERE / "sweep_driver.py", sweep, out, "0", "sleepy"]
-    done = subprocess.run([sys.executable, "-c", CLUSTER, *map(str, command), str(out)], env=ENV, capture_output=True, text=True, timeout=240)
+    done = subprocess.run([sys.executable, "-c", CLUSTER, *map(str, command), str(out)], env=ENV, capture_output=True, text=True, timeout=900)
     events = dict(line.split()[:2] for line in done.stdout.splitlines() if line.startswith(("killed", "joined", "exit")))
     assert events.get("exit") == "0", done.stderr[-2000:]
     rows = read_run_files(out)
@@ -160,7 +161,7 @@ def interrupted(tmp_path, presses) -> tuple[subprocess.Popen, float]:
     for _ in range(presses):
         os.killpg(driver.pid, signal.SIGINT)
         time.sleep(0.3)
-    driver.wait(timeout=60)
+    driver.wait(timeout=900)
     return driver, time.time() - began
 
 
@@ -171,6 +172,7 @@ def test_ctrl_c_once_finishes_what_runs(tmp_path):
     assert driver.returncode == 0 and "finishing the runs under way" in driver.stdout.read()
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_stops_now(tmp_path):
     out = tmp_path / "out"
     driver, _ = interrupted(tmp_path, 2)
@@ -182,13 +184,14 @@ def test_ctrl_c_twice_stops_now(tmp_path):
     assert sweep_status(out)["left"] == 40 - finished
 
 
+@pytest.mark.slow
 def test_one_program_at_a_time(tmp_path):
     out, sweep = tmp_path / "out", sweep_file(tmp_path, 4, seconds=2.0)
     first = drive(sweep, out, 2, "sleepy")
     while not log_lines(out): time.sleep(0.05)
     second = drive(sweep, out, 2, "sleepy")
-    assert second.wait(timeout=30) and "another program is running this sweep" in second.stdout.read()
-    assert first.wait(timeout=60) == 0 and sweep_status(out)["left"] == 0
+    assert second.wait(timeout=900) and "another program is running this sweep" in second.stdout.read()
+    assert first.wait(timeout=900) == 0 and sweep_status(out)["left"] == 0
 
 
 def test_full_disk_is_said_and_leaves_nothing_half_written(tmp_path):
@@ -229,6 +232,7 @@ def test_hyperband_stops_runs_that_are_behind(tmp_path, ray_here):
     assert stopped[1] is None and stopped[9] is not None, stopped
 
 
+@pytest.mark.slow
 def test_hyperband_stops_real_training(tmp_path, ray_here):
     "Without a word of it in `fine_tune`: of two learning rates the hopeless one is stopped after its second epoch."
     pytest.importorskip("best_vision_models.fine_tune")
@@ -245,6 +249,7 @@ def test_hyperband_stops_real_training(tmp_path, ray_here):
     assert errors == pytest.approx(kept.runs.error_rate.to_numpy(), abs=1e-6) and len(errors) == 2
 
 
+@pytest.mark.slow
 def test_six_real_runs_on_planet_resumed_and_ranked(tmp_path, monkeypatch):
     "The mirror's 1,000 Planet images at 32 px; the driver is killed when two runs are done, the same command goes on, `bvm rank` ranks."
     images = Path(os.environ.get("BVM_MIRROR") or HERE.parent / "../shared/data") / "images" / "planet_sample"
@@ -262,7 +267,7 @@ def test_six_real_runs_on_planet_resumed_and_ranked(tmp_path, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in out.glob("*.json")}
     assert len(before) < 6
     driver = drive(sweep, out, 2, "fine_tune")
-    assert driver.wait(timeout=300) == 0, driver.stdout.read()
+    assert driver.wait(timeout=900) == 0, driver.stdout.read()
     rows = read_run_files(out)
     assert Counter(row["state"] for row in rows) == {"finished": 6} and all(0 < row["error_rate"] < 0.5 for row in rows), rows
     assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in before.items())
@@ -277,7 +282,8 @@ BAD = {
     "a list": "- 1", "empty": "", "HTML": "<!DOCTYPE html><html><p>a: b</p></html>", "binary": "\x00\x01",
     "no method": "parameters: {a: {value: 1}}", "no parameters": "method: grid", "empty parameters": "method: grid\nparameters: {}",
     "parameter is a number": "method: grid\nparameters: {a: 1}", "nothing to try": "method: grid\nparameters: {a: {}}",
-    "null parameter": "method: grid\nparameters: {a: }", "two ways": "method: grid\nparameters: {a: {value: 1, values: [2]}}",
+    "null parameter": "method: grid\nparameters: {a: }", "parameter is a list": "method: grid\nparameters: {a: [[1], [2]]}",
+    "one for many": "method: grid\nparameters: {a: {values: 1}}", "two ways": "method: grid\nparameters: {a: {value: 1, values: [2]}}",
     "min = max": "method: random\nrun_cap: 3\nparameters: {a: {min: 1, max: 1}}",
     "min is NaN": "method: random\nparameters: {a: {min: .nan, max: 1}}", "max is inf": "method: random\nparameters: {a: {min: 1, max: .inf}}",
     "log of 0": "method: random\nparameters: {a: {distribution: log_uniform_values, min: 0, max: 1}}",
@@ -306,6 +312,34 @@ def test_bad_sweep_files(tmp_path, name):
     message = str(error.value)
     assert "bad.yaml" in message and "\n" not in message and len(message) < 400
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("given, line", [
+    ("learning_rate: 0.008", "learning_rate: {value: 0.008}"), ("pretrained: false", "pretrained: {value: false}"),
+    ("pool: [avg, concat]", "pool: {values: [avg, concat]}"), ("group: {parameters: {x: 3}}", "x: {value: 3}"),
+    ("model_name: {values: resnet18}", "model_name: {values: [resnet18]}"), ("epochs: [1, 2, 3, 4, 5, 6, 7, 8, 9]", "epochs: {values: [1, 2, 3, 4, 5, 6, 7, 8, …]}"),
+])
+def test_a_bare_parameter_is_answered_with_the_line_to_write(tmp_path, given, line):
+    (tmp_path / "s.yaml").write_text(f"method: grid\nparameters:\n  {given}\n")
+    with pytest.raises(BadInput) as error: read_sweep(tmp_path / "s.yaml")
+    assert str(error.value).endswith(f"can't be read: write {line}") and "s.yaml, line 3: parameters." in str(error.value)
+    if "…" not in line: read_sweep({"method": "grid", "parameters": yaml.safe_load(line)}) # what we propose is right
+
+
+def test_every_model_name_of_2022_and_of_timm_can_be_shown():
+    "One by one: no name breaks `bvm sweep show`, and each stands for weights or for an architecture that timm can build."
+    import timm
+    names = {*weights_2022(), *timm.list_models(), *timm.list_pretrained(), *timm.models.get_deprecated_models()}
+    assert len(names) > 3000 and {"vit_base_patch16_224_sam", "vit_base_patch32_224_sam"} <= names
+    for name in sorted(names):
+        assert sweeps.unresolved_models([name]) == {}, name
+        means, moved = sweeps.weights_named(name), sweeps.moved_models([name])
+        assert timm.is_model_pretrained(means) or "." not in means and timm.is_model(means), (name, means)
+        assert set(moved.values()) <= {means}, (name, means, moved)
+    assert sweeps.moved_models(["vit_base_patch16_224_sam"]) == {"vit_base_patch16_224_sam": "vit_base_patch16_224.sam_in1k"}
+    assert sweeps.unresolved_models(["vit_base_patch16_224.sam_in1k", "vit_base_patch16_224.sum"]).keys() == {"vit_base_patch16_224.sum"}
+    shown = sweeps.show_sweep(read_sweep({"method": "grid", "parameters": {"model_name": {"values": sorted(names)}}}))
+    assert shown["runs"] == len(names) and not shown["unresolved"]
 
 
 def mutate(text: str, rng: random.Random) -> str:
@@ -353,11 +387,252 @@ def test_the_articles_own_files_run_unchanged(tmp_path):
     assert spec.parameters["learning_rate"].bounds() == (1e-5, 1e-2, False)
     pytest.importorskip("best_vision_models.fine_tune")
     sweeps._check_program(spec)
-    assert sweeps._unknown_setting([path[0] for path, _ in sweeps.leaves(spec.parameters)]) is None
-    wrong = {"method": "grid", "parameters": {"learning_rates": {"value": 1}}}
-    with pytest.raises(BadInput, match="did you mean learning_rate"): run_sweep(wrong, tmp_path / "out", agents=1)
-    with pytest.raises(BadInput, match="learning_rtae"): # mended otherwise, the same folder is not another sweep's
-        run_sweep({"method": "grid", "parameters": {"learning_rtae": {"value": 1}}}, tmp_path / "out", agents=1)
+    sweeps.check_settings(spec, sweeps.configs_to_check(spec))
+
+
+REFUSED = {
+    "a name": ({"model_nam": ["resnet18"]}, "model_nam is not a setting: did you mean model_name?"),
+    "a value": ({"pool": ["avg", "max"], "repeat": [1, 2]}, "pool 'max' should be 'concat' or 'avg' (2 of 4 runs)"),
+    "a combination": ({"batch_size": [32, 64], "accumulate": [1, 32]}, "accumulate 32 must divide batch_size 32 into parts of 2 or more (1 of 4 runs)"),
+    "a model": ({"model_name": ["resnet18", "resnet19"]}, "timm has no model resnet19 (did you mean resnet1"),
+    "weights": ({"model_name": ["resnet18", "resnet34"], "weights_dir": ["nowhere"]}, "weights_dir nowhere holds no resnet18."),
+    "no weights": ({"model_name": ["resnet14t", "vit_small_resnet26d_224"]}, "timm has no weights for vit_small_resnet26d_224:"),
+    "images": ({"dataset": ["digits", "my_imges"], "pretrained": [False]}, "no data set, folder or CSV is called 'my_imges'"),
+    "one class": ({"dataset": ["one_class"], "pretrained": [False]}, "two"),
+}
+
+
+def grid_of(values) -> dict: return {"method": "grid", "parameters": {name: {"values": tried} for name, tried in values.items()}}
+
+
+@pytest.fixture
+def one_class(tmp_path, monkeypatch):
+    from PIL import Image
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one_class" / "a").mkdir(parents=True)
+    for i in range(4): Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / "one_class" / "a" / f"{i}.png")
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_look_finds_what_a_run_would_refuse(what, one_class):
+    values, said = REFUSED[what]
+    with pytest.raises(BadInput) as error: sweeps.check_sweep(read_sweep(grid_of(values)))
+    assert said in str(error.value) and "\n" not in str(error.value), str(error.value)
+
+
+@pytest.mark.parametrize("what", ["a name", "a value", "a combination"])
+def test_a_run_refuses_wrong_settings_before_ray_starts(what, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweeps, "_ray", lambda *_: pytest.fail("Ray was started"))
+    values, said = REFUSED[what]
+    with pytest.raises(BadInput) as error: run_sweep(grid_of(values), tmp_path / "out", agents=1)
+    assert said in str(error.value) and not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["a model", "weights", "images", "one class"])
+def test_a_run_refuses_what_its_first_worker_lacks(what, tmp_path, one_class, ray_here):
+    values, said = REFUSED[what]
+    values = {**values, "dataset": [str(tmp_path / "one_class")]} if what == "one class" else values
+    with pytest.raises(BadInput) as error: run_sweep(grid_of(values), tmp_path / "out", agents=2)
+    assert said in str(error.value) and {path.name for path in (tmp_path / "out").iterdir()} == {".lock"} # mended otherwise, the folder is not another sweep's
+
+
+def test_weights_are_looked_for_in_the_cache_and_the_hub_is_asked_once(tmp_path, monkeypatch):
+    import timm  # noqa: F401, imports huggingface_hub
+    from huggingface_hub import constants
+    from best_vision_models.sources import SourceUnavailable
+    asked = []
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(sweeps, "_answers", lambda address: asked.append(address) or address.startswith("https://github"))
+    configs = [{"model_name": name, "repeat": i} for i in (1, 2) for name in ("resnet18", "resnet34.tv_in1k", "gcvit_tiny.in1k", "resnet10t")]
+    snapshot = tmp_path / "models--timm--resnet34.tv_in1k" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    with pytest.raises(SourceUnavailable, match="of 3 of 4 models are not in .*: resnet10t.c3_in1k, resnet18.tv_in1k, resnet34.tv_in1k: connect"):
+        sweeps.check_weights(configs)
+    assert sorted(asked) == sorted([constants.ENDPOINT, "https://github.com"])
+    (snapshot / "model.safetensors").touch()
+    with pytest.raises(SourceUnavailable, match="2 of 4 models"): sweeps.check_weights(configs)
+    monkeypatch.setattr(sweeps, "_answers", lambda address: True)
+    sweeps.check_weights(configs)
+    sweeps.check_weights([{**config, "pretrained": False} for config in configs])
+
+
+def test_a_hub_that_is_not_there_answers_no_within_seconds():
+    began = time.time()
+    assert not sweeps._answers("http://127.0.0.1:9") and not sweeps._answers("nonsense")
+    assert time.time() - began < 20
+
+
+def broken(config): raise ValueError(f"model m{config['i']} gave nan in batch {config['i']}")
+
+
+def first_broken(config):
+    if config["model_name"] == "m0": raise ValueError("can't be built")
+    return {"error_rate": 0.1}
+
+
+def test_first_runs_that_fail_alike_end_a_sweep(tmp_path, ray_here, capfd):
+    "The first, the last and the middle one; a second command goes on from there, and all reasons are grouped."
+    sweep = sweep_file(tmp_path, 30)
+    status = run_sweep(sweep, tmp_path / "out", agents=2, run=broken)
+    said = capfd.readouterr().err
+    assert 3 <= status["failed"] <= 5 and status["left"] == 30 - status["failed"], status
+    assert "the first 3 runs, which differ in most settings, failed alike: stopping here" in said
+    assert {0, 15, 29} <= {row["i"] for row in read_run_files(tmp_path / "out")}
+    assert said.count("\nfailed: ValueError: model m") == 1 # one kind, said once as it comes
+    assert f"{status['failed']} failed: ValueError" in said and "--retry_failed" in said.splitlines()[-1]
+    reasons = sweeps.failure_reasons(tmp_path / "out")
+    assert [(entry["state"], entry["runs"]) for entry in reasons] == [("failed", status["failed"])]
+
+
+def test_one_bad_model_does_not_end_a_sweep(tmp_path, ray_here, capfd):
+    spec = grid_of({"model_name": ["m0", "m1", "m2"], "repeat": [1, 2, 3, 4]})
+    assert run_sweep(spec, tmp_path / "out", agents=2, run=first_broken) == {"total": 12, "finished": 8, "failed": 4, "crashed": 0, "left": 0}
+    said = capfd.readouterr().err
+    assert "alike" not in said and "4 failed: ValueError: can't be built" in said
+    assert run_sweep(spec, tmp_path / "out", agents=2, run=first_broken)["left"] == 0
+    said = capfd.readouterr().err # nothing is left to do: why, and what would do them again
+    assert "4 failed: ValueError: can't be built" in said and "--retry_failed" in said
+
+
+def test_status_and_rank_say_why_runs_failed(tmp_path, bvm):
+    out, spec = tmp_path / "out", read_sweep(grid_of({"model_name": ["resnet18", "levit_128"], "repeat": [1, 2]}))
+    with sweeps._sweep_folder(spec, out): pass
+    for key, config in sweep_configs(spec).items():
+        write_run({**config, "run_id": key, "state": "failed", "reason": f"{config['model_name']}: nan in batch {config['repeat']}", "config": config}, out)
+    status = bvm("sweep", "status", out)
+    told = json.loads(status.stdout)
+    assert told["failed"] == 4 and [entry["runs"] for entry in told["reasons"]] == [4] and "nan in batch" in told["reasons"][0]["reason"]
+    assert "4 failed: " in status.stderr and "--retry_failed" in status.stderr
+    ranked = bvm("rank", out)
+    assert ranked.returncode == 2 and len(ranked.stderr.splitlines()) == 1, ranked.stderr
+    assert "no run has an error_rate: 4 failed: " in ranked.stderr and "--retry_failed" in ranked.stderr
+    done = {**config, "dataset": "digits", "run_id": key, "state": "finished", "error_rate": 0.1, "fit_time": 3.0}
+    write_run(done, out)
+    for path in out.glob("*.json"): write_run({**json.loads(path.read_text()), "dataset": "digits"}, out)
+    ranked = bvm("rank", out)
+    assert ranked.returncode == 0 and "levit_128" in ranked.stdout and "3 failed: " in ranked.stderr, ranked.stderr
+
+
+def nice_run(config): return {"error_rate": 0.1, "nice": os.nice(0)}
+
+
+@pytest.mark.slow
+def test_workers_are_not_niced(tmp_path):
+    "A sweep on a busy machine gets its share: its workers are as nice as the program that started them."
+    code = ("import sys; from best_vision_models.sweeps import run_sweep; from test_sweeps import nice_run\n"
+            "run_sweep({'method': 'grid', 'parameters': {'i': {'values': [1, 2]}}}, sys.argv[1], agents=1, run=nice_run)")
+    for nice in (0, 5):
+        env = {name: value for name, value in ENV.items() if name != "RAY_worker_niceness"}
+        done = subprocess.run(["nice", "-n", str(nice), sys.executable, "-c", code, str(tmp_path / str(nice))], env=env, capture_output=True, text=True)
+        assert [row["nice"] for row in read_run_files(tmp_path / str(nice))] == [os.nice(0) + nice] * 2, done.stderr
+
+
+def test_progress_in_a_log_is_a_line_when_something_changed(monkeypatch, capsys):
+    now = [1000.0]
+    monkeypatch.setattr(sweeps.time, "time", lambda: now[0])
+    progress = sweeps._Progress(Counter(), 40)
+    for second in range(1200):
+        now[0] += 1
+        if second in (100, 101, 102, 103): progress.ended({"state": "finished"})
+        if second == 150: progress.ended({"state": "failed", "reason": "nan in batch 3"})
+        if second == 151: progress.ended({"state": "failed", "reason": "nan in batch 4"})
+        progress.show(40 - sum(progress.status.values()) - 2, 2)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("0 finished, 2 running, 38 left") and 6 <= len(lines) <= 10, lines # not 1200 / 15
+    assert lines.count("failed: nan in batch 3") == 1 and not any("batch 4" in line for line in lines)
+    assert all(len(line) < 120 and "\r" not in line for line in lines)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_shipped_sweeps_can_be_shown(path, capsys, monkeypatch):
+    from best_vision_models import cli
+    monkeypatch.setattr(sweeps, "_answers", lambda address: False)
+    status = cli.main(["sweep", "show", str(path)])
+    shown, said = capsys.readouterr()
+    assert "python -m best_vision_models.fine_tune" in shown and "our fine_tune" in shown
+    if path.stem == "your_dataset": assert status == 2 and "no data set, folder or CSV is called 'path/to/your/images'" in said
+    else: assert (status, said) == (0, ""), said
+
+
+def readme_sweep() -> str:
+    "The sweep file that the README shows, `weights_dir` taken in."
+    text = (HERE.parent / "README.md").read_text()
+    block = text.split("write a sweep file, `mine.yaml`:")[1].split("Then look at it")[0]
+    return textwrap.dedent(block).strip().replace("# weights_dir: {value: my_weights} ", "weights_dir: {value: my_weights} # ") + "\n"
+
+
+@pytest.fixture
+def my_images(tmp_path, monkeypatch):
+    "A folder of one's own: 50 images of two classes, and weights for the models that the README names."
+    import timm
+    import torch
+    from PIL import Image
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", ENV["PYTHONPATH"])
+    for label, colour in (("cats", "red"), ("dogs", "blue")):
+        (tmp_path / "my_images" / label).mkdir(parents=True)
+        for i in range(25): Image.new("RGB", (40, 30), colour).save(tmp_path / "my_images" / label / f"{i}.jpg")
+    (tmp_path / "my_weights").mkdir()
+    torch.save(timm.create_model("resnet26d").state_dict(), tmp_path / "my_weights" / "resnet26d.bt_in1k.pth")
+    for name in ("convnext_tiny.fb_in22k", "levit_256.fb_dist_in1k"): (tmp_path / "my_weights" / f"{name}.safetensors").touch()
+    (tmp_path / "mine.yaml").write_text(readme_sweep())
+    return tmp_path
+
+
+def test_the_readmes_sweep_file_is_ten_lines_and_right(my_images, capsys):
+    from best_vision_models import cli
+    lines = readme_sweep().splitlines()
+    assert len(lines) == 10 and "weights_dir" in lines[-1]
+    assert cli.main(["sweep", "show", "mine.yaml"]) == 0
+    shown, said = capsys.readouterr()
+    assert "18" in shown.splitlines()[1] and "missing" not in shown and not said
+    (my_images / "my_weights" / "levit_256.fb_dist_in1k.safetensors").unlink()
+    assert cli.main(["sweep", "show", "mine.yaml"]) == 2
+    assert "weights_dir my_weights holds no levit_256.fb_dist_in1k (.safetensors or .pth)" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_readmes_sweep_file_runs(my_images):
+    "With one model and one epoch at 32 px: as a process, from a folder of one's own, paths relative to it."
+    sweep = yaml.safe_load((my_images / "mine.yaml").read_text())
+    sweep["parameters"].update(model_name={"value": "resnet26d.bt_in1k"}, epochs={"value": 1}, repeat={"values": [1, 2]}, img_size={"value": 32},
+                               batch_size={"value": 4}, learning_rate={"value": 0.008})
+    (my_images / "mine.yaml").write_text(yaml.safe_dump(sweep))
+    code = "import sys; from best_vision_models.cli import main; sys.exit(main())"
+    bvm = lambda *words: subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=900)
+    done = bvm("sweep", "run", "mine.yaml", "--out", "runs/mine", "--agents", "1")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"total": 2, "finished": 2, "failed": 0, "crashed": 0, "left": 0}
+    lines = done.stderr.splitlines() # a log: short plain lines
+    assert lines[0] == "2 runs to do: starting" and all(len(line) < 120 and "\r" not in line for line in lines), done.stderr
+    assert json.loads(bvm("sweep", "status", "runs/mine").stdout)["finished"] == 2
+    assert "resnet26d.bt_in1k" in bvm("rank", "runs/mine").stdout
+
+
+def test_the_page_of_sweep_files_explains_every_key_and_setting():
+    from best_vision_models.settings import FineTuneConfig
+    page = (HERE.parent / "nbs" / "sweep_files.md").read_text()
+    for model in (sweeps.SweepSpec, sweeps.EarlyTerminate, sweeps.Metric, sweeps.Parameter):
+        for key in model.model_fields: assert re.search(rf"\b{key}\b", page), key
+    for kind in (*sweeps._LISTED, *sweeps._UNIFORM, *sweeps._NORMAL, *sweeps._BETA): assert kind in page, kind
+    for name, field in FineTuneConfig.model_fields.items():
+        default = "" if field.default_factory or field.default is None else f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+        assert f"| `{name}` | {field.description} | {default} |\n" in page, name
+    for shown in re.findall(r"```yaml\n(.*?)```", page, re.S): read_sweep(yaml.safe_load(shown))
+    for form in re.findall(r"\| `(\{\w.*?\})`", page.split("## A parameter")[1].split("## The settings")[0]):
+        if "…" not in form: read_sweep({"method": "random", "run_cap": 3, "parameters": {"learning_rate": yaml.safe_load(form)}})
+
+
+def test_a_sweep_without_a_command_runs_our_fine_tune(tmp_path, capsys):
+    from best_vision_models import cli
+    (tmp_path / "s.yaml").write_text("method: grid\nparameters: {dataset: {value: digits}, pretrained: {value: false}}")
+    assert cli.main(["sweep", "show", str(tmp_path / "s.yaml")]) == 0
+    assert "python -m best_vision_models.fine_tune --dataset=digits --pretrained=False" in capsys.readouterr().out
+    spec, shipped = read_sweep(tmp_path / "s.yaml"), read_sweep(HERE.parent / "sweeps" / "demo.yaml")
+    assert sweeps.with_our_command(spec).command == shipped.command
+    theirs = read_sweep({**spec.as_dict(), "program": "train.py"})
+    assert sweeps.with_our_command(theirs) == theirs and sweeps.show_sweep(theirs)["program"] == "train.py, on W&B only"
 
 
 def test_commands_are_those_of_a_real_agent():

@@ -417,7 +417,8 @@ def test_bad_input_is_one_line_and_exit_status_2(quick, tmp_path):
 @pytest.mark.parametrize("flags, says", [
     (["--model_name", "resnet1000"], "did you mean"), (["--pool", "max"], "'concat' or 'avg'"), (["--epochs", "0"], "epochs"),
     (["--learning_rate", "-1"], "learning_rate"), (["--learning_rate", "nan"], "learning_rate"), (["--batch_size", "x"], "batch_size"),
-    (["--dataset", "cifar"], "cifar"), (["--resize_method", "stretch"], "resize_method"), (["--model", "resnet18"], "did you mean --model_name?"),
+    (["--dataset", "cifar"], "cifar"), (["--resize_method", "stretch"], "resize_method"),
+    (["--model", "resnet18"], "did you mean --model_name?"),
     (["--wandb_mode", "dryrun"], "wandb_mode"), (["--precision", "fp8"], "precision"), (["--accumulate", "5"], "accumulate"),
 ])
 def test_bad_flags(flags, says, capsys):

@@ -499,8 +499,8 @@ def check_settings(spec: SweepSpec, configs: list[dict]):
         try: read_config(**config)
         except BadInput as error: wrong.update(str(error).split("; "))
     if not wrong: return
-    runs = f"{len(configs)} runs" if spec.method != "bayes" else "runs"
-    said = [what if n == len(configs) else f"{what} ({n} of {runs})" for what, n in wrong.items()]
+    all_or_bayes = {len(configs)} if spec.method != "bayes" else set(wrong.values()) # bayes: how many runs is not known
+    said = [what if n in all_or_bayes else f"{what} ({n} of {len(configs)} runs)" for what, n in wrong.items()]
     raise BadInput("; ".join(said[:5]) + (f"; and {len(said) - 5} more" if len(said) > 5 else ""))
 
 # %% ../nbs/03_sweeps.ipynb #0ceeaf93

@@ -2,13 +2,15 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+NBCONVERT := $(BIN)/jupyter nbconvert --log-level WARN --KernelManager.transport_encryption=auto
 SPHINX := $(BIN)/sphinx-build -q -E -b html -d .venv/doctrees
-CHAPTERS := $(wildcard nbs/[1-9]*.ipynb)
+CHAPTERS := $(shell grep -L default_exp nbs/[0-9]*.ipynb)
 
 help:
 	@echo "make run      run the demo sweep, execute the chapters, print their tables, render the book"
-	@echo "make test     run all tests"
+	@echo "make test     run the tests, without the slow ones (make test ALL=1 runs these too)"
 	@echo "make site     render the notebooks as they are to _site/"
+	@echo "make lint     check style, complexity and the types of the light modules"
 	@echo "make bench    measure ratios on this machine, to bench/results (about an hour)"
 	@echo "make prepare  export the library, run all notebooks, write README.md (before a commit)"
 
@@ -25,7 +27,7 @@ run: .venv/ready
 	@echo "Executing the chapters ..."
 	@rm -rf _site && mkdir -p _site
 	@cp -r nbs _site/.nbs
-	@BVM_RUNS=$(CURDIR)/runs $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace $(CHAPTERS:nbs/%=_site/.nbs/%)
+	@BVM_RUNS=$(CURDIR)/runs $(NBCONVERT) --to notebook --execute --inplace $(CHAPTERS:nbs/%=_site/.nbs/%)
 	@$(BIN)/bvm rank final_sweep_published --dataset pets --top 15
 	@$(BIN)/bvm rank final_sweep_published --dataset planet --top 15
 	@$(BIN)/bvm rank runs/demo
@@ -38,17 +40,24 @@ site: .venv/ready
 	@echo "The rendered book: $(CURDIR)/_site/index.html"
 
 test: .venv/ready
-	@$(BIN)/python -m pytest
+	@$(BIN)/python tests/browser.py
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup $(if $(ALL),,-m "not slow")
 
 bench: site
 	@for name in tables images overhead precision explorer sweep; do $(BIN)/python bench/$$name.py || exit 1; done
 
 prepare: .venv/ready
 	$(BIN)/nbdev-export
-	$(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace nbs/*.ipynb
+	$(NBCONVERT) --to notebook --execute --inplace nbs/*.ipynb
 	$(BIN)/nbdev-clean
-	$(BIN)/jupyter nbconvert --log-level WARN --to markdown --no-input --output-dir . --output README \
+	$(NBCONVERT) --to markdown --no-input --output-dir . --output README \
 	  --NbConvertApp.output_files_dir=nbs/images nbs/index.ipynb
 	sed -E -i.bak 's#\]\(([a-z_0-9]+\.(ipynb|md))\)#](nbs/\1)#g' README.md && rm README.md.bak
 
 .PHONY: help run site test bench prepare
+
+lint: .venv/ready
+	@$(BIN)/ruff check best_vision_models tests bench book setup.py nbs
+	@$(BIN)/mypy
+
+.PHONY: lint

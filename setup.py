@@ -1,5 +1,7 @@
 "Everything about the package is said in settings.ini; this file hands it to setuptools."
+import re
 from configparser import ConfigParser
+from pathlib import Path
 
 from setuptools import setup
 
@@ -7,17 +9,29 @@ config = ConfigParser(delimiters=["="])
 config.read("settings.ini", encoding="utf-8")
 project = config["DEFAULT"]
 library = project["lib_path"]
+train, dev = project["train_requirements"].split(), project["dev_requirements"].split()
+
+
+def long_description() -> str:
+    "The README without its links and images inside the repository, which lead nowhere from a package index."
+    readme = Path("README.md").read_text(encoding="utf-8")
+    return re.sub(r"(!?)\[([^\]]*)\]\((?!https?:)[^)\s]*\)", lambda link: "" if link[1] else link[2], readme)
+
 
 setup(
     name=project["lib_name"],
     version=project["version"],
     description=project["description"],
+    long_description=long_description(),
+    long_description_content_type="text/markdown",
     keywords=project["keywords"],
     author=project["author"],
-    license=project["license"],
+    license_expression=project["license"],
+    license_files=["LICENSE"],
+    classifiers=project["classifiers"].strip().splitlines(),
     python_requires=f">={project['min_python']}",
     install_requires=project["requirements"].split(),
-    extras_require={"dev": project["dev_requirements"].split()},
+    extras_require={"train": train, "dev": train + dev},
     entry_points={"console_scripts": [project["console_scripts"]]},
     # The tables in data/ travel with the library, so that an installed copy ranks without a network.
     packages=[library, f"{library}.data"],

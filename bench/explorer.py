@@ -64,6 +64,7 @@ if __name__ == "__main__":
         pandas.append(1000 * (time.perf_counter() - began))
     table_ms, all_ms, pandas_ms = milliseconds["table"], milliseconds["all"], np.median(pandas)
     report("explorer", [
-        line(f"rank {models:,} models and write the table, in the browser", table_ms, pandas_ms, pandas_ms / table_ms, "ms"),
+        line(f"rank {models:,} models and write the table, in the browser", table_ms, pandas_ms,
+             pandas_ms / table_ms, "ms"),
         line("with the chart drawn", all_ms, pandas_ms, pandas_ms / all_ms, "ms"),
     ], models=models, limit_ms=100)

@@ -1,12 +1,12 @@
-"""Speed and memory of fine-tuning on a GPU: `fit_time`, `GPU_mem` and images per second of models of the article's sweep.
+"""Speed and memory of fine-tuning on a GPU: `fit_time`, `GPU_mem`, images per second of models of the article's sweep.
 
     python bench/gpu_speed.py                      # a table, written to data/summaries/gpu_speed_<gpu>.csv
     python bench/gpu_speed.py --out_of_memory 3    # a batch that doesn't fit, halved until it does, for real
-    python bench/gpu_speed.py --models resnet10t --img_size 32 --images 64 --batch_size 8 --epochs 1    # tries it on a CPU
+    python bench/gpu_speed.py --models resnet10t --img_size 32 --images 64 --batch_size 8 --epochs 1    # on a CPU
 
-The training is the article's: the same four fastai lines, fp16, one frozen epoch and five more. Weights are random and the
-images are noise that already lies on the GPU: neither matters for speed, and no decoding of JPEGs hides the model's own time.
-`fit_time` is therefore a lower bound of a run's on this GPU. The size of the data set is that of Pets.
+The training is the article's: the same four fastai lines, fp16, one frozen epoch and five more. Weights are random and
+the images are noise that already lies on the GPU: neither matters for speed, and no decoding of JPEGs hides the model's
+own time. `fit_time` is therefore a lower bound of a run's on this GPU. The size of the data set is that of Pets.
 """
 
 import argparse
@@ -31,10 +31,10 @@ from best_vision_models.sources import data_dir, write_table
 
 MODELS = [
     "convnext_tiny", "convnext_small", "convnext_base", "efficientnet_lite0", "efficientnet_es", "efficientnetv2_rw_s",
-    "levit_128", "levit_256", "levit_384", "mobilevit_s", "regnetx_016", "regnety_006", "resnet18", "resnet26d", "resnet34",
-    "resnet50", "resnetrs50", "resnetv2_50x1_bit_distilled", "swin_tiny_patch4_window7_224", "swin_s3_tiny_224",
-    "swin_base_patch4_window7_224", "swinv2_cr_tiny_ns_224", "vit_tiny_patch16_224", "vit_small_patch16_224",
-    "vit_small_r26_s32_224", "vit_base_patch16_224", "beit_base_patch16_224",
+    "levit_128", "levit_256", "levit_384", "mobilevit_s", "regnetx_016", "regnety_006", "resnet18", "resnet26d",
+    "resnet34", "resnet50", "resnetrs50", "resnetv2_50x1_bit_distilled", "swin_tiny_patch4_window7_224",
+    "swin_s3_tiny_224", "swin_base_patch4_window7_224", "swinv2_cr_tiny_ns_224", "vit_tiny_patch16_224",
+    "vit_small_patch16_224", "vit_small_r26_s32_224", "vit_base_patch16_224", "beit_base_patch16_224",
 ]
 CLASSES = 37
 
@@ -98,19 +98,20 @@ def main():
     parser.add_argument("--img_size", type=int, default=224)
     parser.add_argument("--images", type=int, default=7390, help="images in the data set; Pets has 7,390")
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--out_of_memory", type=float, metavar="GIB", help="only show a batch that doesn't fit into GIB")
+    parser.add_argument("--out_of_memory", type=float, metavar="GIB", help="show a batch that doesn't fit into GIB")
     args = parser.parse_args()
     if args.out_of_memory: return show_out_of_memory(args.out_of_memory)
-    rows = []
+    rows, shown = [], ("model_name", "batch_size", "fit_time", "GPU_mem", "train_samples_per_sec")
     for name in args.models:
         for batch_size in args.batch_size:
             rows.append(measure(name, batch_size, args.img_size, args.images, args.epochs))
-            print({k: rows[-1][k] for k in ("model_name", "batch_size", "fit_time", "GPU_mem", "train_samples_per_sec")}, flush=True)
+            print({name: rows[-1][name] for name in shown}, flush=True)
     table = pd.DataFrame(rows)
     if not torch.cuda.is_available(): return print("no GPU: nothing written")
     gpu = torch.cuda.get_device_name().lower().replace(" ", "_")
     about = (f"measured on {torch.cuda.get_device_name()} by: python {' '.join(sys.argv)}\n"
-             f"torch {torch.__version__}, timm {timm.__version__}, fastai {fastai.__version__}; random weights, images of noise on the GPU")
+             f"torch {torch.__version__}, timm {timm.__version__}, fastai {fastai.__version__}; "
+             "random weights, images of noise on the GPU")
     print(write_table(table, data_dir() / "summaries" / f"gpu_speed_{gpu}.csv", about))
 
 

@@ -2,8 +2,8 @@
 
     python bench/images.py [DIR]     DIR holds `pets` and `planet`, as BVM_IMAGES has them; digits need nothing
 
-One epoch of training batches is drawn and nothing is trained, at 224 px, 32 images a batch. The cache is made beforehand:
-that costs one decoding of each image, once per machine; how long it took is in the results.
+One epoch of training batches is drawn and nothing is trained, at 224 px, 32 images a batch. The cache is made
+beforehand: that costs one decoding of each image, once per machine; how long it took is in the results.
 """
 import os
 import sys
@@ -20,8 +20,8 @@ def find_images(folder: str | None) -> list[str]: # data sets that can be measur
     "Points BVM_IMAGES at the images there are; what isn't there is said."
     links = Path(tempfile.mkdtemp())
     for name in ("pets", "planet"):
-        there = [Path(p) for p in ([Path(folder) / name] if folder else [MIRROR / f"{name}_sample"]) if Path(p).is_dir()]
-        if there: (links / name).symlink_to(there[0].resolve())
+        images = Path(folder) / name if folder else MIRROR / f"{name}_sample"
+        if images.is_dir(): (links / name).symlink_to(images.resolve())
         else: print(f"{name}: not measured, its images are not here (give a folder that holds {name}/)")
     os.environ["BVM_IMAGES"] = str(links)
     return [*(path.name for path in sorted(links.iterdir())), "digits"]
@@ -40,9 +40,10 @@ def measure(dataset: str, resize_method: str) -> tuple[list[dict], dict]:
         for dl in (cached, plain): dl.fake_l.num_workers = workers
         took = alternate(3, ours=lambda: one_epoch(cached), fastai=lambda: one_epoch(plain))
         n_images = len(cached) * cached.bs
-        lines.append(line(f"{dataset}, {resize_method}, {workers} workers", n_images / took["ours"], n_images / took["fastai"],
-                          took["fastai"] / took["ours"], "images/s", 10, dataset=dataset, resize_method=resize_method, workers=workers,
-                          shifted=cached.originals is not None))
+        lines.append(line(
+            f"{dataset}, {resize_method}, {workers} workers", n_images / took["ours"], n_images / took["fastai"],
+            took["fastai"] / took["ours"], "images/s", 10, dataset=dataset, resize_method=resize_method,
+            workers=workers, shifted=cached.originals is not None))
     return lines, {"dataset": dataset, "resize_method": resize_method, "seconds": making, "images": len(cached.dataset)}
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 
 RESULTS = Path(__file__).parent / "results"
-MIRROR = Path(__file__).parents[2] / "shared" / "data" / "images" # the samples of Pets and Planet, where they stand beside the checkout
+# The samples of Pets and Planet, where they stand beside the checkout.
+MIRROR = Path(__file__).parents[2] / "shared" / "data" / "images"
 LIBRARIES = ("torch", "fastai", "timm", "pandas", "pillow", "ray", "wandb")
 
 
@@ -25,7 +26,9 @@ def alternate(times: int, **sides) -> dict[str, float]: # median seconds of each
     return {name: statistics.median(taken) for name, taken in seconds.items()}
 
 
-def line(measure: str, ours: float, peer: float, ratio: float, unit: str, target: float | None = None, **details) -> dict:
+def line(
+    measure: str, ours: float, peer: float, ratio: float, unit: str, target: float | None = None, **details,
+) -> dict:
     "One ratio: what was measured, both sides in `unit`, and the least that was aimed at."
     missed = target is not None and ratio < target
     print(f"{measure:62} ours {ours:10.4g}  peer {peer:10.4g} {unit:12} ratio {ratio:7.2f}"
@@ -35,8 +38,9 @@ def line(measure: str, ours: float, peer: float, ratio: float, unit: str, target
 
 def machine() -> dict:
     "The machine and the libraries that the figures belong to."
-    names = [text.split(":", 1)[1].strip() for text in Path("/proc/cpuinfo").read_text().splitlines() if text.startswith("model name")] \
-        if Path("/proc/cpuinfo").exists() else []
+    about = Path("/proc/cpuinfo")
+    known = about.read_text().splitlines() if about.exists() else []
+    names = [text.split(":", 1)[1].strip() for text in known if text.startswith("model name")]
     return {"cpu": names[0] if names else platform.processor(), "cores": psutil.cpu_count(), "gpu": _gpu(),
             "memory_GiB": round(psutil.virtual_memory().total / 2**30), "python": platform.python_version(),
             **{library: version(library) for library in LIBRARIES}}

@@ -1,6 +1,6 @@
 """Overhead of the Ray engine: what a run costs beside its own work, from 200 to 2,000 runs that do nothing.
 
-python bench/overhead.py [AGENTS]     peers: the same runs in a plain loop; the same runs, each in a fresh `python` process
+python bench/overhead.py [AGENTS]     peers: the same runs in a plain loop, and each in a fresh `python` process
 
 A W&B agent starts a fresh process for each run, which is the second peer's cost before it has imported anything.
 """
@@ -40,7 +40,8 @@ def engine(sweep: dict, agents: int) -> tuple[int, float]: # runs, seconds for a
 def plain(sweep: dict) -> float: # seconds a run
     with tempfile.TemporaryDirectory() as out:
         began, configs = time.perf_counter(), sweep_configs(read_sweep(sweep))
-        for config in configs.values(): write_run({**nothing(config), "state": "finished", "run_id": config_key(config), "config": config}, out)
+        for config in configs.values():
+            write_run({**nothing(config), "state": "finished", "run_id": config_key(config), "config": config}, out)
         return (time.perf_counter() - began) / len(configs)
 
 
@@ -57,9 +58,10 @@ if __name__ == "__main__":
     (n1, t1), (n2, t2), (n3, t3) = measured
     loop, process = plain(grid(86)), fresh()
     print(f"with {agents} agents; starting them is in it, starting Ray is not")
-    lines = [line(f"overhead of each of {n:,} runs, against an empty Python process", t / n * 1000, process * 1000, process / (t / n), "ms")
-             for n, t in measured]
-    lines.append(line(f"overhead of each of {n3:,} runs, against a plain loop", t3 / n3 * 1000, loop * 1000, loop / (t3 / n3), "ms"))
+    lines = [line(f"overhead of each of {n:,} runs, against an empty Python process", t / n * 1000, process * 1000,
+                  process / (t / n), "ms") for n, t in measured]
+    lines.append(line(f"overhead of each of {n3:,} runs, against a plain loop", t3 / n3 * 1000, loop * 1000,
+                      loop / (t3 / n3), "ms"))
     growth = (t3 - t2) / (n3 - n2) / ((t2 - t1) / (n2 - n1))
     print(f"each further run from {n2:,} to {n3:,} costs {growth:.2f} of one from {n1:,} to {n2:,} (flat: 1)")
     report("overhead", lines, growth=growth, agents=agents)

@@ -1,12 +1,15 @@
-"""The same runs (12 on digits, 4 on Planet), once as the article's script does them, once by `bvm sweep run`: runs per hour, and where the time goes.
+"""The same runs as the article's script does them and by `bvm sweep run`: runs per hour, and where the time goes.
+
+12 runs on digits, 4 on Planet:
 
     python bench/sweep.py [digits] [planet]
 
-The article's side: `bench/article.py`, a fresh process for each run, one after another, as a `wandb agent` starts them on a
-machine with one GPU; all cores are that process's. Our side: what `bvm sweep run` does with its defaults, in a process of its
-own, as many workers as there are cores; starting it, Ray and the workers is in its time, and so is making the image cache.
-W&B is offline on the article's side, and off on ours, where a run's numbers go to a JSON file; the ratio without W&B is
-given, too. Our precision is `auto`: on a CPU with bf16 that is bf16 for resnet18, and fp32, as the article's, for mobilenetv3.
+The article's side: `bench/article.py`, a fresh process for each run, one after another, as a `wandb agent` starts them
+on a machine with one GPU; all cores are that process's. Our side: what `bvm sweep run` does with its defaults, in a
+process of its own, as many workers as there are cores; starting it, Ray and the workers is in its time, and so is
+making the image cache. W&B is offline on the article's side, and off on ours, where a run's numbers go to a JSON file;
+the ratio without W&B is given, too. Our precision is `auto`: on a CPU with bf16 that is bf16 for resnet18, and fp32, as
+the article's, for mobilenetv3.
 """
 import json
 import os
@@ -34,24 +37,27 @@ TARGETS = {"digits": 8, "planet": 2}
 
 def make_sweep(dataset: str) -> dict:
     "A grid of 12 runs, or of 4, where a run takes a minute."
-    fixed = {"dataset": dataset, "pretrained": False, "resize_method": "squish", "batch_size": 32, "epochs": 1, "seed": 42,
-             **SWEEPS[dataset]}
-    tried = {"pool": ["concat", "avg"], "learning_rate": [0.001, 0.002, 0.003, 0.004, 0.006, 0.008][:6 if dataset == "digits" else 2]}
-    return {"method": "grid", "name": f"bench_{dataset}",
-            "parameters": {**{k: {"value": v} for k, v in fixed.items()}, **{k: {"values": v} for k, v in tried.items()}}}
+    fixed = {"dataset": dataset, "pretrained": False, "resize_method": "squish", "batch_size": 32, "epochs": 1,
+             "seed": 42, **SWEEPS[dataset]}
+    rates = [0.001, 0.002, 0.003, 0.004, 0.006, 0.008][:6 if dataset == "digits" else 2]
+    parameters = {name: {"value": value} for name, value in fixed.items()}
+    parameters |= {"pool": {"values": ["concat", "avg"]}, "learning_rate": {"values": rates}}
+    return {"method": "grid", "name": f"bench_{dataset}", "parameters": parameters}
 
 
-def run_article(dataset: str, folder: Path) -> tuple[float, pd.DataFrame]: # seconds for all; seconds per stage of each run
-    "A fresh process per run."
+def run_article(dataset: str, folder: Path) -> tuple[float, pd.DataFrame]:
+    "A fresh process per run: the seconds for all, and the seconds per stage of each."
     rows, began = [], time.perf_counter()
     for number, config in enumerate(sweep_configs(read_sweep(make_sweep(dataset))).values()):
         options = {**{k: v for k, v in config.items() if k != "pretrained"}, "path": images_path(dataset)}
         out = folder / f"{number}.json"
         flags = [f"--{name}={value}" for name, value in options.items()]
         started = time.perf_counter()
-        subprocess.run([sys.executable, Path(__file__).parent / "article.py", out, *flags], check=True, capture_output=True)
+        script = Path(__file__).parent / "article.py"
+        subprocess.run([sys.executable, script, out, *flags], check=True, capture_output=True)
         took, result = time.perf_counter() - started, json.loads(out.read_text())
-        rows.append({**result["stages"], "other": took - sum(result["stages"].values()), "error_rate": result["error_rate"]})
+        stages = result["stages"]
+        rows.append({**stages, "other": took - sum(stages.values()), "error_rate": result["error_rate"]})
     return time.perf_counter() - began, pd.DataFrame(rows)
 
 
@@ -59,8 +65,8 @@ def run_ours(dataset: str, folder: Path) -> tuple[float, pd.DataFrame]: # as `ru
     "What `bvm sweep run` does, in a process and with an image cache of its own."
     (folder / "sweep.yaml").write_text(yaml.safe_dump(make_sweep(dataset)))
     began = time.perf_counter()
-    done = subprocess.run([sys.executable, __file__, "ours", folder / "sweep.yaml", folder / "runs"], capture_output=True, text=True,
-                          env={**os.environ, "BVM_CACHE": str(folder / "cache")})
+    done = subprocess.run([sys.executable, __file__, "ours", folder / "sweep.yaml", folder / "runs"],
+                          capture_output=True, text=True, env={**os.environ, "BVM_CACHE": str(folder / "cache")})
     took = time.perf_counter() - began
     assert done.returncode == 0, done.stderr
     rows = read_run_files(folder / "runs")
@@ -73,9 +79,10 @@ def timed_run(config: dict) -> dict:
     from unittest.mock import patch
 
     began, stages = time.perf_counter(), {}
-    import best_vision_models.fine_tune as module
     from fastai.callback.core import Callback
     from fastai.learner import defaults
+
+    import best_vision_models.fine_tune as module
     stages["import"] = time.perf_counter() - began
 
     def timed(name, function):
@@ -115,13 +122,14 @@ def main():
             folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
             ours, our_runs = run_ours(dataset, folders[0])
             theirs, their_runs = run_article(dataset, folders[1])
-        per_hour = lambda seconds: len(their_runs) / seconds * 3600
-        untracked = theirs - their_runs.tracking.sum()
-        name = f"{dataset} at {SWEEPS[dataset]['img_size']} px, {len(their_runs)} runs of {SWEEPS[dataset]['model_name']}"
-        lines += [line(name, per_hour(ours), per_hour(theirs), theirs / ours, "runs/h", TARGETS[dataset]),
-                  line(f"{name}, W&B's time not counted", per_hour(ours), per_hour(untracked), untracked / ours, "runs/h")]
+        n_runs, untracked = len(their_runs), theirs - their_runs.tracking.sum()
+        our_rate, rate, untracked_rate = (n_runs / seconds * 3600 for seconds in (ours, theirs, untracked))
+        name = f"{dataset} at {SWEEPS[dataset]['img_size']} px, {n_runs} runs of {SWEEPS[dataset]['model_name']}"
+        lines += [line(name, our_rate, rate, theirs / ours, "runs/h", TARGETS[dataset]),
+                  line(f"{name}, W&B's time not counted", our_rate, untracked_rate, untracked / ours, "runs/h")]
         sides = {"article": (theirs, their_runs), "ours": (ours, our_runs)}
-        stages[dataset] = {side: {"seconds": took, **runs.fillna(0).to_dict("list")} for side, (took, runs) in sides.items()}
+        stages[dataset] = {side: {"seconds": took, **runs.fillna(0).to_dict("list")}
+                           for side, (took, runs) in sides.items()}
     report("sweep", lines, stages=stages)
 
 

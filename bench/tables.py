@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +28,12 @@ def make_table(n_runs: int) -> pd.DataFrame:
 
 
 def article(runs: pd.DataFrame) -> list[pd.DataFrame]:
-    "What the article's notebook does with its table: a family for each run, a pivot table, the score, sorted per data set."
+    "What the article's notebook does with its table: a family for each run, a pivot table, the score, sorted."
     runs = runs.copy()
     runs["family"] = runs.model_name.str.extract(r"^([a-z]+?(?:v2)?)(?:\d|_|$)", expand=False)
     runs.loc[runs.family == "swinv2", "family"] = "swin"
-    best = runs.pivot_table(values=["error_rate", "fit_time", "GPU_mem"], index=["dataset", "family", "model_name"], aggfunc="min")
+    index = ["dataset", "family", "model_name"]
+    best = runs.pivot_table(values=["error_rate", "fit_time", "GPU_mem"], index=index, aggfunc="min")
     best = best.reset_index()
     best["score"] = best.error_rate * (best.fit_time + 80)
     return [best[best.dataset == name].sort_values("score").reset_index(drop=True) for name in ("pets", "planet")]
@@ -74,15 +76,18 @@ def main():
     for n_runs in SIZES:
         runs = make_table(n_runs)
         assert same(runs)
-        took = alternate(5, article=lambda: article(runs), ours=lambda: ours(runs))
+        took = alternate(5, article=partial(article, runs), ours=partial(ours, runs))
         seconds.append({"runs": n_runs, **took})
-        lines.append(line(f"summary and ranking of {n_runs:,} runs", took["ours"], took["article"], took["article"] / took["ours"], "s",
-                          2 if n_runs == 10**6 else None))
-    exponent = {side: float(np.polyfit(np.log([s["runs"] for s in seconds]), np.log([s[side] for s in seconds]), 1)[0])
+        lines.append(line(f"summary and ranking of {n_runs:,} runs", took["ours"], took["article"],
+                          took["article"] / took["ours"], "s", 2 if n_runs == 10**6 else None))
+    sizes = np.log([one["runs"] for one in seconds])
+    exponent = {side: float(np.polyfit(sizes, np.log([one[side] for one in seconds]), 1)[0])
                 for side in ("article", "ours")}
-    print(f"growth exponent over these sizes: ours {exponent['ours']:.2f}, article's {exponent['article']:.2f} (target: at most 1.1)")
+    print(f"growth exponent over these sizes: ours {exponent['ours']:.2f}, article's {exponent['article']:.2f} "
+          "(target: at most 1.1)")
     memory = {side: peak(side, 10**6) for side in ("article", "ours")}
-    print(f"peak memory, times the table, 10^6 runs: ours {memory['ours']:.2f}, article's {memory['article']:.2f} (target: at most 3)")
+    print(f"peak memory, times the table, 10^6 runs: ours {memory['ours']:.2f}, article's {memory['article']:.2f} "
+          "(target: at most 3)")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "runs.csv"
         make_table(10**6).to_csv(path, index=False)

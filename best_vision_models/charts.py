@@ -18,6 +18,8 @@ import plotly.express as px
 import plotly.graph_objects as go
 import plotly.io as pio
 
+from .sources import check_names
+
 # %% ../nbs/08_charts.ipynb #78def720
 FAMILY_COLOURS = {
     "convnext": "#d62728", "convnext_in22": "#8c1a1b", "vit": "#1f77b4", "swin": "#ff7f0e", "swin_in22": "#a85300",
@@ -60,6 +62,13 @@ def _finish(figure: go.Figure) -> go.Figure:
     return figure.update_layout(margin=dict(l=60, r=20, t=60, b=60)).update_xaxes(exponentformat="none").update_yaxes(exponentformat="none")
 
 
+def _of_families(table: pd.DataFrame, families: list[str] | None) -> pd.DataFrame:
+    "The rows of these families; raises `BadInput` for one that the table doesn't have."
+    if families is None: return table
+    check_names(families, table.family.dropna().sort_values(), "family")
+    return table[table.family.isin(families)]
+
+
 def error_by_fit_time(
     summary: pd.DataFrame, # one row a model, of one dataset
     families: list[str] | None = None, # only these; `None`: all
@@ -67,8 +76,7 @@ def error_by_fit_time(
     trend: bool = True, # a fitted line per family
 ) -> go.Figure: # x `fit_time` (s), y `error_rate` (fraction), colour `family`
     "Each model's best error against its best fine-tuning time, as in The best vision models for fine-tuning."
-    table = summary.dropna(subset=["fit_time", "error_rate"])
-    if families is not None: table = table[table.family.isin(families)]
+    table = _of_families(summary, families).dropna(subset=["fit_time", "error_rate"])
     return _scatter(table, trend, x="fit_time", y="error_rate", hover_name="model_name", title=title,
                     hover_data={"GPU_mem": ":.2f", "error_rate": ":.4f", "fit_time": ":.1f", "family": False},
                     labels={"fit_time": "fine-tuning time (s)", "error_rate": "error rate", "GPU_mem": "GPU memory (GiB)"},
@@ -91,7 +99,7 @@ def accuracy_by_speed(
 ) -> go.Figure: # x `secs` (s an image, log), y `top1` (%), bubble image size, colour `family`
     "ImageNet accuracy against the time for one image, as in Comparing computer vision models."
     size = f"{part}_img_size"
-    table = benchmark if families is None else benchmark[benchmark.family.isin(families)]
+    table = _of_families(benchmark, families)
     return _scatter(table.assign(pixels=table[size] ** 2), trend, {"log_x": True}, x="secs", y="top1", log_x=True,
                     size="pixels", size_max=18, hover_name="model", title=title, labels=_BENCHMARK_LABELS,
                     hover_data={size: True, "secs": ":.2e", "pixels": False, "family": False})

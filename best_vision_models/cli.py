@@ -4,14 +4,12 @@
 
 # %% auto #0
 __all__ = ['app', 'data_app', 'Format', 'Part', 'Names', 'ImagenetBy', 'By', 'FormatFlag', 'TopFlag', 'sweep_app', 'File',
-           'SHIPPED_BENCHMARKS', 'rank_command', 'imagenet_command', 'fine_tune_command', 'sweep_show', 'sweep_run',
-           'sweep_status_command', 'sweep_create', 'sweep_agents', 'list_command', 'check_command', 'shipped_tables',
-           'build_command', 'main']
+           'SHIPPED_BENCHMARKS', 'rank_command', 'imagenet_command', 'sweep_show', 'sweep_run', 'sweep_status_command',
+           'sweep_create', 'sweep_agents', 'list_command', 'check_command', 'shipped_tables', 'build_command', 'main']
 
 # %% ../nbs/09_cli.ipynb #aef7aeee
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -25,6 +23,7 @@ from .runs import infer_learning_rate, read_runs
 from best_vision_models.scores import (
     RANK_BY, RANKED_COLUMNS, matches_published, rank, read_summary, restore_published, summarise, summarise_settings
 )
+from .settings import TYPER, FineTuneConfig, add_fine_tune, run_app
 from best_vision_models.sources import (
     BadInput, Source, SourceUnavailable, cache_dir, data_dir, fetch, find_in_mirror, read_sources, read_table, write_table
 )
@@ -34,10 +33,8 @@ from best_vision_models.timm_benchmarks import (
 )
 
 # %% ../nbs/09_cli.ipynb #4e4d4c9c
-app = typer.Typer(help="Which pretrained image model should I fine-tune?", add_completion=False,
-                  rich_markup_mode=None, pretty_exceptions_enable=False)
-data_app = typer.Typer(help="The files behind the tables: where they are, whether they are right, what is computed from them.",
-                       rich_markup_mode=None)
+app = typer.Typer(help="Which pretrained image model should I fine-tune?", **TYPER)
+data_app = typer.Typer(help="The files behind the tables: where they are, whether they are right, what is computed from them.", **TYPER)
 app.add_typer(data_app, name="data")
 
 Format = StrEnum("Format", ["table", "csv", "json"])
@@ -113,15 +110,16 @@ def imagenet_command(
     _print_table(benchmark[columns].head(top) if top else benchmark[columns], format)
 
 # %% ../nbs/09_cli.ipynb #c7174423
-@app.command("fine-tune", add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-def fine_tune_command(context: typer.Context):
-    "Fine-tune one model: progress to standard error, the run as one line of JSON to standard output."
-    from best_vision_models.fine_tune import main as fine_tune_main
+def _fine_tune(config: FineTuneConfig, out: str | None) -> int:
+    from best_vision_models.fine_tune import print_run
 
-    return fine_tune_main(context.args)
+    return print_run(config, out)
+
+
+add_fine_tune(app, _fine_tune)
 
 # %% ../nbs/09_cli.ipynb #fdb05654
-sweep_app = typer.Typer(help="Sweeps: look at one, run it, see how far it is, put it on W&B.", rich_markup_mode=None)
+sweep_app = typer.Typer(help="Sweeps: look at one, run it, see how far it is, put it on W&B.", **TYPER)
 app.add_typer(sweep_app, name="sweep")
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A sweep's YAML file.")]
 
@@ -188,14 +186,22 @@ def sweep_agents(
     count: Annotated[int | None, typer.Option(min=1, help="Runs that each agent does at most.")] = None,
     logs: Annotated[Path, typer.Option(help="Folder for the agents' logs.")] = Path("agents"),
 ):
-    "W&B agents on this machine, one per GPU, until the sweep is done. Ctrl-C stops them."
+    """W&B agents on this machine, one per GPU, until the sweep is done: a line when something changes, at the end a table.
+
+    Ctrl-C stops them and cuts off their runs; the same command again does those, and goes on.
+    """
     from best_vision_models.agents import launch_agents
 
     launched = launch_agents(sweep, gpus, count, logs)
-    try: print(launched.wait().to_string(index=False))
+    _say(f"logs: {launched.agents[0]['log']}" + (", …" if len(launched.agents) > 1 else ""))
+    try: launched.follow()
     except KeyboardInterrupt:
-        print(launched.stop().to_string(index=False))
+        _say("stopping the agents")
+        launched.stop()
         raise
+    finally: _print_table(launched.status(), Format.table)
+    if not launched.status().state.str.startswith("finished").all(): raise typer.Exit(1)
+
 
 # %% ../nbs/09_cli.ipynb #c2db4cba
 def _where(source: Source) -> str:
@@ -300,22 +306,4 @@ def main(
     arguments: list[str] | None = None, # `None`: those of the process
 ) -> int: # exit status: 0, 1 for a failure, 2 for bad input
     "Run `bvm`."
-    try:
-        status = app(arguments, prog_name="bvm", standalone_mode=False)  # `typer.Exit` comes back as its status
-        sys.stdout.flush()
-        return status if isinstance(status, int) else 0
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except typer.TyperException as error:
-        _say(f"bvm: {' '.join(error.format_message().split())} (bvm --help shows how)")
-        return 2
-    except BadInput as error:
-        _say(f"bvm: {error}")
-        return 2
-    except OSError as error:
-        _say(f"bvm: {error}")
-        return 1
-    except (KeyboardInterrupt, typer.Abort):
-        _say("bvm: stopped")
-        return 1
+    return run_app(app, arguments)

@@ -19,7 +19,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from best_vision_models.sources import (
-    BadInput, SourceUnavailable, comment_lines, fetch, log, read_run_files, read_sources, write_arrays, write_table,
+    BadInput, SourceUnavailable, check_names, comment_lines, fetch, log, read_run_files, read_sources, write_arrays, write_table,
 )
 
 # %% ../nbs/05_runs.ipynb #44bf1393
@@ -51,6 +51,8 @@ def _read_file(path: str) -> pd.DataFrame:
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would shift the columns
             top = comment_lines(path) if Path(path).is_file() else 0
             table = pd.read_csv(path, skiprows=top, index_col=False, low_memory=False)
+    except ImportError:
+        raise BadInput(f"{path}: reading Parquet needs pyarrow: type pip install pyarrow, or save the table as CSV") from None
     except pd.errors.EmptyDataError:
         raise BadInput(f"{path}: the file is empty; give a CSV with the columns {', '.join(NEEDED_COLUMNS)}") from None
     except urllib.error.URLError as error:
@@ -197,7 +199,9 @@ def read_preds(
 ) -> Preds:
     "The runs that kept their predictions, with these; raises `BadInput` where there are none, or for different images."
     runs, path = read_runs(source), Path(source)
-    if dataset is not None: runs = runs[runs.dataset == dataset]
+    if dataset is not None:
+        check_names([dataset], runs.dataset, "dataset", str(source))
+        runs = runs[runs.dataset == dataset]
     if path.is_dir():
         runs = runs[[_beside(path / f"{run_id}.json").is_file() for run_id in runs.run_id]]
         kept = [_read_arrays(_beside(path / f"{run_id}.json")) for run_id in runs.run_id]

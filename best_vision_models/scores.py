@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .runs import Preds, infer_learning_rate, read_runs
-from .sources import BadInput, SourceUnavailable, data_dir, log, read_table, weights_2022
+from .runs import Preds, read_runs
+from .sources import BadInput, SourceUnavailable, check_names, data_dir, log, read_table, weights_2022
 
 # %% ../nbs/06_scores.ipynb #e8f314f6
 def family(
@@ -73,9 +73,7 @@ def rank(
     fit_time_offset: float = FIT_TIME_OFFSET, # seconds, see `score`
 ) -> pd.DataFrame: # `RANKED_COLUMNS` first, then the rest of `summary`; best first within each dataset
     "`summary` with its `score`, best models first, within the budgets; ties go to the better score, unknown values last."
-    datasets = summary.dataset.unique().tolist()
-    if dataset is not None and dataset not in datasets:
-        raise BadInput(f"no runs on {dataset!r}; this table has {', '.join(datasets) or 'none'}")
+    if dataset is not None: check_names([dataset], summary.dataset, "dataset")
     if by not in RANK_BY: raise BadInput(f"can't rank by {by!r}; use one of {', '.join(RANK_BY)}")
     for name, limit in (("max_gpu_mem", max_gpu_mem), ("max_fit_time", max_fit_time), ("fit_time_offset", fit_time_offset)):
         if limit is not None and not 0 <= limit < np.inf: raise BadInput(f"{name} is {limit}; give a number from 0 up")

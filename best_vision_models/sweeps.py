@@ -951,14 +951,15 @@ def _ray(address: str | None, agents: int | None):
 
 def _start_ray(ray, address: str | None, **local):
     "`ray.init`; says in one line why Ray doesn't start."
-    for _ in range(3):
+    for _ in range(5):
         try: return ray.init(address=address or "local", include_dashboard=None if address else False,
                              log_to_driver=False, logging_level="ERROR", configure_logging=True, **local)
         except ConnectionError:
             raise BadInput(f"no Ray cluster at {address}: start one with ray start --head, or leave out the address") from None
         except Exception as error: # Ray has no class of its own for this
             if "timed out during startup" not in str(error): raise
-    raise SourceUnavailable("Ray did not start in three tries: this machine is too busy now: give the same command later")
+            ray.shutdown()
+    raise SourceUnavailable("Ray did not start in five tries: this machine is too busy now: give the same command later")
 
 
 def _share(ray, agents: int | None, gpus_per_run: float | None) -> tuple[dict, int]: # a run's resources; how many fit

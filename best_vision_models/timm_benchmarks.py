@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from .scores import family
-from .sources import BadInput, SourceUnavailable, data_dir, fetch, read_sources, read_table
+from .sources import BadInput, SourceUnavailable, check_names, data_dir, fetch, read_sources, read_table
 
 # %% ../nbs/07_timm_benchmarks.ipynb #855aaeb8
 _LIST_CHECKPOINTS = """
@@ -184,7 +184,10 @@ def choose_benchmark(
     if part not in ("infer", "train"): raise BadInput(f"no part {part!r}; use infer or train")
     files = list_benchmarks(source)
     fits = files[files.part == part]
-    for column, value in choice.items(): fits = fits[fits[column] == value]
+    check_names(choice, _BENCHMARK_NAME.groupindex, "choice of a benchmark file", "its name")
+    for column, value in choice.items():
+        if isinstance(value, str) and len(files): check_names([value], files[column], column, source)
+        fits = fits[fits[column] == value]
     if fits.empty:
         wanted = "".join(f" {column}={value}" for column, value in choice.items())
         raise BadInput(f"{source}: no benchmark-{part} file{wanted}; it has {', '.join(files.file) or 'none'}")
@@ -194,10 +197,15 @@ def choose_benchmark(
     return fits.loc[order.sort_values(list(order), ascending=False, kind="stable").index[0], "file"]
 
 # %% ../nbs/07_timm_benchmarks.ipynb #cf0be661
+def _architecture(names: pd.Series) -> pd.Series:
+    "Names without their tags."
+    return names.str.split(".").str[0]
+
+
 def _speaks_2022(names: pd.Series) -> bool:
     "Whether any of these names was retired: a 2022 name whose architecture is called something else today."
     known = read_weights_2022().dropna(subset="weights")
-    retired = known[known.weights.str.split(".").str[0] != known.model_name.str.split(".").str[0]].model_name
+    retired = known[_architecture(known.weights) != _architecture(known.model_name)].model_name
     return names.isin(retired).any()
 
 
@@ -220,7 +228,7 @@ def merge_results(
         merged = benchmark.merge(results.assign(key=_today_or_then(results.result_model)), on="key", how="left")
         merged = _closest_size(merged, size).drop(columns="key")
     else:
-        results = results.assign(weights=results.result_model, architecture=results.result_model.str.split(".").str[0])
+        results = results.assign(weights=results.result_model, architecture=_architecture(results.result_model))
         merged = benchmark.merge(results, left_on=["model", size], right_on=["architecture", "img_size"], how="left")
         merged = merged.assign(model=merged.weights.fillna(merged.model)).drop(columns="architecture")
     return merged.assign(secs=1 / merged[f"{part}_samples_per_sec"]).reset_index(drop=True)
@@ -238,7 +246,7 @@ def benchmark_family(
     model: pd.Series, # bare 2022 names or today's `architecture.tag`
 ) -> pd.Series: # such as `convnext`, `convnext_in22`, `resnetd`
     "`family` with `_in22` for ImageNet-22k pretraining and `d` for ResNet-D variants, as in Comparing computer vision models."
-    improved = model.str.split(".").str[0].str.contains("resnet.*d")
+    improved = _architecture(model).str.contains("resnet.*d")
     return family(model) + model.str.contains("in22").map({True: "_in22", False: ""}) + improved.map({True: "d", False: ""})
 
 
@@ -288,9 +296,9 @@ def read_benchmark(
     "Speed and ImageNet accuracy of timm's models in one table, fastest first."
     if names not in ("resolved", "exact"): raise BadInput(f"no names {names!r}; use resolved or exact")
     merged = _read_merged(part, source, choice).dropna(subset="result_model")
-    exact = merged.model == merged.result_model
-    if names == "exact": merged = merged[exact]
-    else: merged = merged.loc[exact.sort_values(ascending=False, kind="stable").index].drop_duplicates(["result_model", "img_size"]).sort_index()
+    current = _architecture(merged.model) == _architecture(merged.weights)
+    if names == "exact": merged = merged[merged.model == merged.result_model]
+    else: merged = merged.loc[current.sort_values(ascending=False, kind="stable").index].drop_duplicates(["result_model", "img_size"]).sort_index()
     merged = merged.reset_index(drop=True).assign(family=benchmark_family(merged.model.reset_index(drop=True)))
     last = ["secs", "family", "weights", "result_model"]
     return merged[[column for column in merged if column not in last] + last]
@@ -378,7 +386,7 @@ def models_on_devices(
 ) -> pd.DataFrame: # `device, weights, architecture, family, pretraining, img_size, param_count, secs` (s an image), `TEST_SETS`
     "Accuracy and inference speed of each checkpoint on each device, one row per device, checkpoint and image size."
     accuracies, speeds = read_accuracies(source), read_speeds(source)
-    named = accuracies.assign(architecture=accuracies.weights.str.split(".").str[0], family=family(accuracies.weights),
+    named = accuracies.assign(architecture=_architecture(accuracies.weights), family=family(accuracies.weights),
                               pretraining=pretraining(accuracies.weights))
     tables = []
     for device, choice in devices.items():

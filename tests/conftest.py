@@ -1,13 +1,16 @@
-"What all tests share: where the real inputs are, and a way to run commands."
+"What all tests share: where the real inputs are, what is made once for all, and a way to run commands."
 import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+from bvm_process import run_bvm
+from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent
 MIRROR = ROOT.parent / "shared" / "data"
+# Tests that run side by side share the cores: their processes don't each take all of them.
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, os.cpu_count() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))))
 # Nothing answers there: a process with this environment has neither cache, mirror nor network.
 OFFLINE = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
 
@@ -42,7 +45,22 @@ def offline(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory): return tmp_path_factory.mktemp("cache")
+def once(tmp_path_factory, worker_id):
+    "Folder by name that the first process to ask for it fills: `once('site', make)`; the others wait."
+    shared = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
+
+    def folder(name, make) -> Path:
+        with FileLock(shared / f"{name}.lock"):
+            if not (done := shared / f"{name}.done").exists():
+                make(shared / name)
+                done.touch()
+        return shared / name
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_cache(once): return once("shared_cache", Path.mkdir)
 
 
 @pytest.fixture
@@ -55,14 +73,15 @@ def real_images(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def bvm():
+def bvm(tmp_path_factory):
     "Run `bvm` as a process: `bvm('rank …', cwd=…, env=…)` gives returncode, stdout and stderr."
+    folder = tmp_path_factory.mktemp("bvm")
+    return partial(run_bvm, outputs=[folder / "stdout", folder / "stderr"])
 
-    def run(*arguments, **options):
-        command = [sys.executable, "-c", "import sys; from best_vision_models.cli import main; sys.exit(main())"]
-        return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options)
 
-    return run
+def pytest_collection_modifyitems(items):
+    "What takes longest comes first, so that no process works alone at the end."
+    items.sort(key=lambda item: item.path.stem != "test_notebooks")
 
 
 def pytest_report_header():

@@ -2,6 +2,7 @@
 
 Not run against W&B's own server: nothing here shows how that behaves.
 """
+import json
 import os
 import signal
 import subprocess
@@ -13,14 +14,18 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+import yaml
 from nbclient import NotebookClient
 
 pytest.importorskip("wandb")
 from wandb_server import ENTITY, WandbServer
 
-from best_vision_models.agents import complete_sweep, create_sweep, find_agents, launch_agents, read_wandb_sweep
-from best_vision_models.sources import BadInput
-from best_vision_models.sources import read_run_files
+from best_vision_models.agents import (
+    _Diary, _story, complete_sweep, create_sweep, find_agents, launch_agents, read_wandb_sweep
+)
+from best_vision_models.runs import read_runs
+from best_vision_models.scores import summarise
+from best_vision_models.sources import BadInput, read_run_files
 from best_vision_models.sweeps import missing_runs, read_sweep
 
 HERE = Path(__file__).parent
@@ -60,74 +65,95 @@ def grid(tmp_path, n, seconds) -> dict:
 def finished(server) -> Counter: return Counter(run["config"]["i"]["value"] for run in server.runs.values() if run["exitcode"] == 0)
 
 
-def wait_for(what, seconds=60):
+def wait_for(what, seconds=900):
     deadline = time.time() + seconds
     while not what():
         assert time.time() < deadline, "waited too long"
         time.sleep(0.1)
 
 
-def processes_of(tmp_path) -> list[str]: # whatever still runs on behalf of this test, wandb's own service included
+def processes_of(folder, variable="WANDB_DIR") -> list[str]: # whatever still runs on behalf of this test, wandb's own service included
     found = []
     for process in psutil.process_iter():
         try:
-            ours = process.pid != os.getpid() and process.environ().get("WANDB_DIR", "").startswith(f"{tmp_path}/")
+            ours = process.pid != os.getpid() and process.environ().get(variable, "").startswith(f"{folder}/")
             if ours and process.status() != psutil.STATUS_ZOMBIE: found.append(" ".join(process.cmdline())[:100])
         except (psutil.Error, OSError): pass
     return found
 
 
 def test_two_agents_share_a_grid_and_no_key_is_shown(server, tmp_path, capfd):
-    sweep = create_sweep(grid(tmp_path, 6, 0.5), project="p")
+    sweep = create_sweep(grid(tmp_path, 4, 0.5), project="p")
     assert sweep.startswith(f"{ENTITY}/p/")
     agents = launch_agents(sweep, gpus="cpu,cpu", logs=tmp_path / "logs")
-    table = agents.wait()
-    assert list(table.state) == ["ended", "ended"] and sum(table.runs_done) == 6 and min(table.runs_done) >= 1, table
-    assert finished(server) == Counter(range(6)) # each once, by one of the two
+    with pytest.raises(BadInput, match=f"2 agents of {sweep} are at work .* stop()"): launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs")
+    agents.follow()
+    table, said = agents.status(), capfd.readouterr()
+    assert list(table.columns) == ["agent", "gpu", "state", "runs_done", "failed", "total", "model_name", "epoch", "error_rate"]
+    assert list(table.state) == ["finished: the sweep has no more runs"] * 2 and sum(table.runs_done) == 4 and min(table.runs_done) >= 1, table
+    assert set(table.total) == {4} and set(table.failed) == {0}
+    assert sorted(line.split(": ")[-1] for line in said.out.splitlines() if " done: " in line) == [f"i {i}" for i in range(4)]
+    assert finished(server) == Counter(range(4)) # each once, by one of the two
     assert len({run["agent"] for run in server.runs.values()}) == 2
     rows = read_wandb_sweep(sweep)
-    assert {row["state"] for row in rows} == {"finished"} and sorted(row["error_rate"] for row in rows) == [i / 100 for i in range(6)]
-    assert missing_runs(read_sweep(grid(tmp_path, 6, 0.5)), rows) == {}
-    written = "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()) + str(table) + "".join(capfd.readouterr())
+    assert {row["state"] for row in rows} == {"finished"} and sorted(row["error_rate"] for row in rows) == [i / 100 for i in range(4)]
+    assert missing_runs(read_sweep(grid(tmp_path, 4, 0.5)), rows) == {}
+    written = "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()) + str(table) + "".join(said)
     assert any(KEY.encode() for KEY in server.keys_seen) and KEY not in written
-    wait_for(lambda: not processes_of(tmp_path), 20)
+    wait_for(lambda: not processes_of(tmp_path))
     print("\nasked of the server:", sorted(set(server.calls)), "not covered:", sorted(set(server.unknown)))
 
 
-def test_stop_restart_and_exactly_the_missing_runs(server, tmp_path):
-    "A stopped agent leaves nothing behind; a new one continues; the run that was cut off is then run again, it alone."
+def test_what_others_recorded_as_finished_and_was_cut_off(server, tmp_path):
+    "It doesn't rank, and it is missing."
+    spec = grid(tmp_path, 2, 1) | {"parameters": {"model_name": {"values": ["good", "cut_off"]}, "dataset": {"value": "pets"}}}
+    sweep = create_sweep(spec, project="p")
+    for (name, summary) in {"good": {"error_rate": 0.2, "fit_time": 9}, "cut_off": {"error_rate": 0.1, "epoch": 1.8}}.items():
+        config = {"model_name": name, "dataset": "pets"}
+        server.UpsertBucket(name=name, project="p", sweep=sweep.split("/")[-1], config=json.dumps({k: {"value": v} for k, v in config.items()}))
+        server.runs[name].update(exitcode=0, summary=summary)
+    runs = read_runs(f"wandb:{sweep}").set_index("run_id")
+    assert dict(runs.state) == {"good": "finished", "cut_off": "crashed"}
+    assert list(summarise(read_runs(f"wandb:{sweep}")).model_name) == ["good"]
+    assert [config["model_name"] for config in missing_runs(read_sweep(spec), read_wandb_sweep(sweep)).values()] == ["cut_off"]
+
+
+@pytest.mark.slow
+def test_stop_and_exactly_the_missing_runs(server, tmp_path, capfd):
+    "A stopped agent leaves nothing behind; what it has not finished is then run, and nothing else."
     server.crash_after = 5
     spec = grid(tmp_path, 4, 3)
     sweep = create_sweep(spec, project="p")
     agents = launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs")
     wait_for(lambda: sum(run["started"] for run in server.runs.values()) == 2) # the second is under way
     table = find_agents(tmp_path / "logs").stop() # as another kernel would
-    assert agents.running() == 0 and not table.state[0].startswith("running")
-    wait_for(lambda: not processes_of(tmp_path), 10)
-    with launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs") as agents: agents.wait()
-    done = finished(server)
+    assert agents.running() == 0 and table.state[0] == "stopped" and table.runs_done[0] == 1
+    assert "cut off: i 1; the next launch" in capfd.readouterr().out
+    wait_for(lambda: not processes_of(tmp_path))
+    with pytest.raises(BadInput, match="1 runs .* under way"): complete_sweep(sweep, tmp_path / "out", agents=1, run=join)
     time.sleep(5.5) # the stand-in counts a run as crashed when it has heard nothing of it for 5 s
-    rows = read_wandb_sweep(sweep)
-    missing = [config["i"] for config in missing_runs(read_sweep(spec), rows).values()]
-    assert len(missing) == 1 and done == Counter(set(range(4)) - set(missing)), (missing, done)
+    missing = [config["i"] for config in missing_runs(read_sweep(spec), read_wandb_sweep(sweep)).values()]
+    assert missing == [1, 2, 3]
     before = len(server.runs)
     status = complete_sweep(sweep, tmp_path / "out", agents=1, run=join)
     assert status == {"total": 4, "finished": 4, "failed": 0, "crashed": 0, "left": 0}
-    assert finished(server) == Counter(range(4)) and len(server.runs) == before + 1
+    assert finished(server) == Counter(range(4)) and len(server.runs) == before + 3
     assert {run["sweep"] for run in server.runs.values()} == {sweep.split("/")[-1]} # it joined the same sweep
     assert sorted(row["i"] for row in read_run_files(tmp_path / "out")) == list(range(4))
 
 
-def test_fine_tune_is_imported_once_for_all_runs_of_an_agent(server, tmp_path, monkeypatch):
+SMALL = {"dataset": {"value": "digits"}, "model_name": {"value": "resnet10t"}, "pretrained": {"value": False}, "img_size": {"value": 8}}
+
+
+@pytest.mark.slow
+def test_a_sweep_without_a_command_runs_fine_tune_imported_once(server, tmp_path, monkeypatch):
     "Each run is a fork of the agent that has the libraries already; its exit status and its settings are as ever."
     monkeypatch.setenv("BVM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
-    parameters = {"dataset": {"value": "digits"}, "model_name": {"value": "resnet10t"}, "pretrained": {"value": False},
-                  "img_size": {"value": 8}, "epochs": {"value": 1}, "learning_rate": {"values": [0.01, 1e30]}, "pool": {"value": "avg"}}
-    command = ["${env}", "${interpreter}", "-m", "best_vision_models.fine_tune", "--batch_size=128", "${args}"]
-    sweep = create_sweep({"method": "grid", "command": command, "parameters": parameters}, project="p")
+    parameters = SMALL | {"epochs": {"value": 1}, "learning_rate": {"values": [0.01, 1e30]}, "pool": {"value": "avg"}, "batch_size": {"value": 128}}
+    sweep = create_sweep({"method": "grid", "parameters": parameters}, project="p")
     with launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs") as agents: agents.wait()
-    log = (tmp_path / "logs" / "agent-0-cpu.log").read_text()
+    log = (tmp_path / "logs" / "launch-1" / "agent-0-cpu.log").read_text()
     assert [line.split("|")[-1].strip() for line in log.splitlines()].count("torch") == 1
     runs = {run["config"]["learning_rate"]["value"]: run for run in server.runs.values()}
     assert {rate: run["exitcode"] for rate, run in runs.items()} == {0.01: 0, 1e30: 1}
@@ -135,8 +161,58 @@ def test_fine_tune_is_imported_once_for_all_runs_of_an_agent(server, tmp_path, m
     assert (config["pool"], config["batch_size"], config["img_size"]) == ("avg", 128, 8)
     good = next(row for row in read_wandb_sweep(sweep) if row["learning_rate"] == 0.01)
     assert 0 < good["error_rate"] < 1 and good["fit_time"] > 0
+    row = agents.status().iloc[0]
+    assert (row.runs_done, row.failed, row.total, row.model_name) == (1, 1, 2, "resnet10t")
+    story = "\n".join(_story(agents.agents[0], _Diary(agents.agents[0]["diary"]).read()))
+    assert f"done, error_rate {good['error_rate']:.4g}: learning_rate 0.01" in story and "failed (training loss became nan" in story
 
 
+@pytest.mark.slow
+def test_fine_tune_cut_off_and_stopped_early(server, tmp_path, monkeypatch):
+    "Cut off by `stop`: killed at the server, with the error it had got to, and done again. Stopped by hyperband: finished."
+    monkeypatch.setenv("BVM_CACHE", str(tmp_path / "cache"))
+    command = ["${env}", "${interpreter}", "-m", "best_vision_models.fine_tune", "--batch_size=64", "${args}"]
+    parameters = SMALL | {"epochs": {"value": 500}, "learning_rate": {"values": [0.01, 0.02]}}
+    sweep = create_sweep({"method": "grid", "command": command, "metric": {"name": "error_rate"}, "parameters": parameters,
+                          "early_terminate": {"type": "hyperband", "min_iter": 100}}, project="p")
+    trained = lambda agents: agents.status().error_rate.notna()[0] # noqa: E731
+    agents = launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs")
+    wait_for(lambda: trained(agents))
+    assert agents.status().epoch[0].endswith(" of 501") and agents.status().model_name[0] == "resnet10t"
+    agents.stop()
+    (first,) = server.runs.values()
+    assert first["config"]["batch_size"]["value"] == 64 and first["exitcode"] == 255 and first["summary"]["cut_off"]
+    assert 0 < first["summary"]["error_rate"] < 1 and [row["state"] for row in read_wandb_sweep(sweep)] == ["crashed"]
+    with launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs") as agents:
+        for number in (2, 3): # the second point, and the first again
+            wait_for(lambda: len(server.runs) == number and trained(agents)) # noqa: B023
+            server.to_stop.add(list(server.runs)[-1])
+            wait_for(lambda: list(server.runs.values())[-1]["exitcode"] is not None)
+        wait_for(lambda: not agents.running())
+    assert agents.status().state[0] == "finished: the sweep has no more runs" and agents.status().runs_done[0] == 2
+    rows = read_wandb_sweep(sweep)
+    assert Counter((row["learning_rate"], row["state"]) for row in rows) == {(0.01, "crashed"): 1, (0.01, "finished"): 1, (0.02, "finished"): 1}
+    assert all("stopped_epoch" in run["summary"] for run in list(server.runs.values())[1:])
+
+
+def test_why_agents_ended(server, tmp_path):
+    "No sweep, no program, a program that fails, a count, a grid of points that crash: each in words, none tried for ever."
+    spec = grid(tmp_path, 9, 0)
+    no_program = server.UpsertSweep(yaml.safe_dump({"method": "grid", "parameters": spec["parameters"]}), ENTITY, "p")["upsertSweep"]["sweep"]["name"]
+    fails = create_sweep(spec | {"parameters": {"i": {"values": list(range(9))}}}, project="p") # train.py needs seconds
+    counted, crashes = [create_sweep(spec | more, project="p") for more in ({}, {"parameters": {"die": {"values": [1]}}})]
+    cases = {f"{ENTITY}/p/nothing": ("gave up: W&B has no sweep", 0), f"{ENTITY}/p/{no_program}": ("gave up: the sweep names no program", 0),
+             fails: ("gave up: ", 3), counted: ("finished: its 1 runs", 0), crashes: ("ended: 1 runs are missing", 0)}
+    launched = [launch_agents(sweep, gpus="cpu", logs=tmp_path / f"logs{n}", count=1 if sweep == counted else None)
+                for n, sweep in enumerate(cases)]
+    for agents, (state, failed) in zip(launched, cases.values()):
+        table = agents.wait()
+        assert table.state[0].startswith(state) and failed <= table.failed[0] < 9, table
+    assert sum(finished(server).values()) == 1
+    assert len([run for run in server.runs.values() if run["sweep"] == crashes.split("/")[-1]]) == 3
+
+
+@pytest.mark.slow
 def test_stop_after_the_run_under_way(server, tmp_path):
     sweep = create_sweep(grid(tmp_path, 4, 3), project="p")
     agents = launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs")
@@ -146,6 +222,7 @@ def test_stop_after_the_run_under_way(server, tmp_path):
     assert sum(finished(server).values()) == sum(run["started"] for run in server.runs.values()) < 4 # none cut off, none begun
 
 
+@pytest.mark.slow
 def test_a_cell_watches_its_agents(server, tmp_path):
     "In a real kernel: the table in the cell refreshes until the agents have ended."
     sweep = create_sweep(grid(tmp_path, 3, 1), project="p")
@@ -155,36 +232,16 @@ agents.watch(0.5)"""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
     NotebookClient(notebook, timeout=120).execute()
     (shown,) = [output for output in notebook.cells[0].outputs if output.output_type == "display_data"]
-    assert "ended" in shown.data["text/plain"] and "running" not in shown.data["text/plain"]
+    assert "finished: the sweep has no more runs" in shown.data["text/plain"]
     assert finished(server) == Counter(range(3))
 
 
 def join(config):
     "What `fine_tune` does with W&B, without the training."
     import wandb
-    with wandb.init(config=config) as run: run.summary["error_rate"] = config["i"] / 100
-    return {"error_rate": config["i"] / 100}
-
-
-def test_a_server_out_of_order_loses_no_finished_run(server, tmp_path, monkeypatch):
-    "For 30 s, while a run is under way and ends; two servers at once, each with its own kind of trouble."
-    servers, agents, sweeps = {"500": server, "silence": WandbServer()}, {}, {}
-    for how, at in servers.items():
-        monkeypatch.setenv("WANDB_BASE_URL", at.url)
-        sweeps[how] = create_sweep(grid(tmp_path, 2, 3), project="p")
-        agents[how] = launch_agents(sweeps[how], gpus="cpu", logs=tmp_path / how)
-    with agents["500"], agents["silence"]:
-        for how, at in servers.items():
-            wait_for(lambda: any(run["history"] or run["heard"] for run in at.runs.values()))
-            time.sleep(2)
-            at.fail(30, how)
-        wait_for(lambda: all(sum(finished(at).values()) == 2 for at in servers.values()), 150)
-        for each in agents.values(): each.wait()
-    for how, at in servers.items():
-        monkeypatch.setenv("WANDB_BASE_URL", at.url)
-        assert finished(at) == Counter(range(2)), how
-        assert [row["state"] for row in read_wandb_sweep(sweeps[how])] == ["finished"] * 2
-    servers["silence"].shutdown()
+    error_rate = config["i"] / 100
+    with wandb.init(config=config) as run: run.summary.update({"error_rate": error_rate, "fit_time": 1})
+    return {"error_rate": error_rate}
 
 
 KERNEL = """
@@ -196,6 +253,7 @@ time.sleep(999)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detached", [False, True])
 def test_agents_die_with_the_kernel_unless_detached(server, tmp_path, detached):
     sweep = create_sweep(grid(tmp_path, 9, 2), project="p")
@@ -207,7 +265,7 @@ def test_agents_die_with_the_kernel_unless_detached(server, tmp_path, detached):
         done = sum(finished(server).values())
         wait_for(lambda: sum(finished(server).values()) > done)
         find_agents(tmp_path / "logs").stop()
-    wait_for(lambda: not processes_of(tmp_path), 40)
+    wait_for(lambda: not processes_of(tmp_path))
 
 
 def test_without_a_login_or_a_server(server, tmp_path, monkeypatch):

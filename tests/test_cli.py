@@ -3,13 +3,19 @@ import functools
 import http.server
 import io
 import json
+import os
+import re
 import subprocess
 import sys
 import threading
 
 import pandas as pd
 import pytest
+import typer.main
 from conftest import ROOT
+
+from best_vision_models.cli import app, main
+from best_vision_models.settings import FineTuneConfig
 
 COLUMNS = "dataset,family,model_name,GPU_mem,error_rate,fit_time,score"
 RUNS = """dataset,model_name,GPU_mem,error_rate,valid_loss,train_loss,fit_time
@@ -114,12 +120,18 @@ def test_imagenet_choice(bvm, offline):
     ("rank final_sweep_published --by speed", "not one of"),
     ("rank final_sweep_published --top 0", "greater than or equal to 1"),
     ("rank final_sweep_published --max_gpu_mem much", "--max_gpu_mem"),
-    ("rank final_sweep_published --colour red", "--colour"),
+    ("rank final_sweep_published --colour red", "no flag is called --colour (bvm rank --help shows how)"),
+    ("rank final_sweep_published --max_mem 3", "did you mean --max_gpu_mem?"),
+    ("rank final_sweep_published --max_gpu_me 3", "did you mean --max_gpu_mem"),
+    ("imagenet --sorce timm_2022", "did you mean --source"),
+    ("data chekc", "Did you mean 'check'?"),
     ("rank .", "no runs in it yet"),
     ("imagenet --part both", "not one of"),
     ("imagenet --source nowhere", "no such folder"),
     ("imagenet --source .", "no results-imagenet.csv"),
-    ("imagenet --device h100", "device=h100"),
+    ("imagenet --device h100", "no device is called 'h100'"),
+    ("imagenet --device rtx390", "did you mean rtx3090?"),
+    ("rank final_sweep_published --dataset planets", "did you mean planet?"),
     ("ranks", "rank"),
     ("", "Missing command"),
 ])
@@ -217,7 +229,66 @@ def test_reader_that_stops_reading():
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
 
 
-@pytest.mark.parametrize("command", ["rank", "imagenet", "data list", "data check", "data build"])
+def in_process(*arguments):
+    "Exit status, standard output and standard error, and whether anything heavy was imported on the way."
+    code = """
+import sys; from best_vision_models.cli import main
+status = main(sys.argv[1:])
+print(*[name for name in ("torch", "timm", "fastai", "ray", "wandb") if name in sys.modules], file=sys.stderr); sys.exit(status)"""
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT, env=os.environ | {"COLUMNS": "200"})
+
+
+def test_help_of_fine_tune_shows_types_choices_and_defaults_without_torch():
+    done = in_process("fine-tune", "--help")
+    assert (done.returncode, done.stderr.strip()) == (0, "")
+    shown = " ".join(done.stdout.split("Example:")[0].split())
+    for name, field in FineTuneConfig.model_fields.items():
+        default = "" if field.default_factory or field.default is None else f" [default: {field.default}]"
+        assert re.search(rf"--{name}(, --\w+)? <[\w|]+> {re.escape(field.description + default)}", shown), name
+    for flag in ("--pool <concat|avg>", "--learning_rate <float>", "--repeat, --num_experiments <int>", "--pretrained <True|False>"): assert flag in shown
+
+
+@pytest.mark.parametrize("flags,says", [
+    ("--lr 0.1", "did you mean --learning_rate?"), ("--model resnet18", "did you mean --model_name?"), ("--bs 8", "did you mean --batch_size?"),
+    ("--model-nme resnet18", "did you mean --model_name?"), (". --epochs 1", "did you mean --dataset .?"),
+    ("resnet26d", "did you mean --model_name resnet26d?"), ("--dataset digits somewhere/else", "did you mean --dataset somewhere/else?"),
+    ("--batch-size 1 --model-name=resnet18", "batch_size '1'"), ("--epoch 3", "no flag is called --epoch: did you mean --epochs?"),
+    ("--learning_rate -1 --pool max --img_size big", "learning_rate '-1' should be greater than 0; pool 'max' should be 'concat' or 'avg'; img_size 'big'"),
+    ("--save_preds", "--out"), ("--save-preds true", "--out"), ("--pretrained=perhaps", "pretrained 'perhaps'"),
+])
+def test_mistakes_in_a_run_are_found_before_torch(flags, says):
+    done = in_process("fine-tune", *flags.split())
+    said, heavy = done.stderr.splitlines()
+    assert (done.returncode, done.stdout, heavy) == (2, "", "") and said.startswith("bvm: ") and says in said, done
+
+
+def commands(group=typer.main.get_command(app), path=()):
+    "Every command of `bvm` and the words that call it."
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"): yield from commands(command, (*path, name))
+        else: yield (*path, name), command
+
+
+@pytest.mark.parametrize("path,command", list(commands()), ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
+def test_hyphens_do_for_underscores_and_abbreviations_for_nothing(capsys, path, command):
+    flags = {flag for param in command.params for flag in (*param.opts, *param.secondary_opts) if flag.startswith("--")}
+    for flag in flags - {"--help"}:
+        assert main([*path, "--" + flag[2:].replace("_", "-"), *([] if is_switch(command, flag) else ["1"]), "--colour"]) == 2
+        assert capsys.readouterr().err.startswith("bvm: no flag is called --colour "), flag
+        if flag[:-1] in flags: continue
+        assert main([*path, flag[:-1]]) == 2
+        assert f"bvm: no flag is called {flag[:-1]}: did you mean " in (err := capsys.readouterr().err) and flag in err, flag
+
+
+def is_switch(command, flag): return next(param.is_flag for param in command.params if flag in (*param.opts, *param.secondary_opts))
+
+
+def test_fine_tune_as_a_module_is_the_same_command(bvm):
+    module = subprocess.run([sys.executable, "-m", "best_vision_models.fine_tune", "--help"], capture_output=True, text=True, cwd=ROOT)
+    assert module.returncode == 0 and module.stdout == bvm("fine-tune", "--help").stdout
+
+
+@pytest.mark.parametrize("command", ["rank", "imagenet", "fine-tune", "data list", "data check", "data build"])
 def test_help_has_an_example(bvm, command):
     done = bvm(*command.split(), "--help")
     assert done.returncode == 0 and f"bvm {command}" in " ".join(done.stdout.split("Example:")[1].split())

@@ -1,6 +1,7 @@
 "Intervals and probabilities hold what they promise, in simulated sweeps where the truth is set."
 import numpy as np
 import pandas as pd
+import pytest
 
 from best_vision_models.scores import error_interval, probability_in_top
 
@@ -16,6 +17,7 @@ def simulate(true_error: np.ndarray, run_std: np.ndarray, n_runs: np.ndarray, rn
 def binomial_std(error): return 0.02 * (error * (1 - error)) ** 0.5
 
 
+@pytest.mark.slow
 def test_intervals_cover():
     "90% intervals hold the truth 87 to 93% of the time over 1,000 sweeps: models with few runs or many, that vary alike or differently."
     rng, rows = np.random.default_rng(1), []

@@ -1,17 +1,27 @@
-"Every notebook runs top to bottom in a clean kernel, and a chapter's stored tables are what that run gives."
+"Every notebook runs top to bottom in a clean kernel, and what it stores is what that run gives."
+import json
 import os
-from concurrent.futures import ThreadPoolExecutor
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import nbformat
 import pytest
 from conftest import OFFLINE, ROOT
 from nbclient import NotebookClient
 
-from best_vision_models.sources import SourceUnavailable, fetch
+from best_vision_models.sources import read_run_files, write_run
+from best_vision_models.sweeps import read_sweep, sweep_configs
 
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
 MEASURED = {"19_your_dataset", "20_demo"}  # train for real, so their numbers are this machine's
+DEMO = ("04_agents", "20_demo")  # do the demo sweep
 READERS = [path for path in NOTEBOOKS if path.stem == "index" or path.stem >= "10"]
+HOMES = {tempfile.gettempdir(), "/tmp", "/var", "/private", "/root", "/home", "/Users", str(Path.home()), str(ROOT)} - {"/"}
+# A folder of this machine (not a part of an address, nor of base64), the moment of a run, or a bar that has stopped.
+OF_A_MACHINE = re.compile(rf"(?<![\w.:/+])({'|'.join(map(re.escape, HOMES))})/|\b20\d\d-\d\d-\d\dT\d\d:|<progress ")
 
 
 def tables(notebook) -> list[str]:
@@ -27,47 +37,111 @@ def figures(notebook) -> list[tuple]:
     return [(plot["layout"]["title"]["text"], [trace["name"] for trace in plot["data"]]) for plot in plots]
 
 
+def printed(notebook) -> list[str]:
+    "What each cell prints, but for what is said where a full source is missing."
+    streams = [[o.text for o in cell.get("outputs", []) if o.output_type == "stream"] for cell in notebook.cells if cell.cell_type == "code"]
+    return ["" if texts and texts[0].startswith("left out here") else "".join(texts) for texts in streams]
+
+
+def texts(output) -> list[str]:
+    "All that an output holds, besides pictures."
+    kinds = {"text": output.text} if output.output_type == "stream" else output.data
+    return [shown if isinstance(shown, str) else json.dumps(shown) for kind, shown in kinds.items() if not kind.startswith("image/")]
+
+
 def run(path, **environment):
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute(env=os.environ | environment)
+    client = NotebookClient(notebook, timeout=1800, startup_timeout=600, resources={"metadata": {"path": str(path.parent)}})
+    client.execute(env=os.environ | environment)
     return notebook
 
 
+def by_name(paths):
+    "One test a notebook; those that share the demo sweep's runs follow each other."
+    marks = {name: pytest.mark.xdist_group("demo") for name in DEMO}
+    return pytest.mark.parametrize("path", [pytest.param(path, id=path.stem, marks=marks.get(path.stem, ())) for path in paths])
+
+
+@pytest.fixture
+def shipped(tmp_path):
+    "The environment of a machine that has only what the project ships: no source, and no Chrome, so no pictures."
+    return OFFLINE | {"BVM_MIRROR": "", "BVM_CACHE": str(tmp_path), "BROWSER_PATH": str(tmp_path / "no_chrome")}
+
+
 @pytest.fixture(scope="session")
-def full_sources() -> bool:
-    try: return bool(fetch("fastai_timm"))
-    except SourceUnavailable: return False
+def runs(once):
+    "A folder for runs in which one of the demo sweep's is missing: the first notebook to do the sweep trains that one."
+    def make(folder):
+        *there, _ = sweep_configs(read_sweep(ROOT / "sweeps" / "demo.yaml")).items()
+        for key, config in there:
+            row = {"run_id": key, "state": "finished", "error_rate": 0.1, "fit_time": 10.0, "device": "cpu", "config": config}
+            write_run(config | row, folder / "demo")
+
+    return once("runs", make)
 
 
-@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path not in READERS or path.stem in MEASURED], ids=lambda path: path.stem)
-def test_runs(path):
-    if path.stem in MEASURED: assert tables(stored := nbformat.read(path, as_version=4)) and figures(stored)
-    run(path)
+@by_name([path for path in NOTEBOOKS if path.stem in MEASURED])
+def test_trains(path, runs):
+    assert tables(stored := nbformat.read(path, as_version=4)) and figures(stored)
+    run(path, BVM_RUNS=str(runs))
 
 
-@pytest.mark.parametrize("path", [path for path in READERS if path.stem not in MEASURED], ids=lambda path: path.stem)
-def test_gives_what_is_stored(path, tmp_path, full_sources):
-    "From data/ alone, without Chrome (and so without pictures), and at the same time with the full sources, where they can be had."
-    stored = nbformat.read(path, as_version=4)
-    shipped = OFFLINE | {"BVM_MIRROR": "", "BVM_CACHE": str(tmp_path), "BROWSER_PATH": str(tmp_path / "no_chrome")}
-    with ThreadPoolExecutor() as pool:
-        runs = list(pool.map(lambda environment: run(path, **environment), [shipped, {}] if full_sources else [shipped]))
+@by_name([path for path in NOTEBOOKS if path not in READERS])
+def test_prints_what_is_stored(path, shipped, runs):
+    assert printed(run(path, BVM_RUNS=str(runs), **shipped)) == printed(nbformat.read(path, as_version=4))
+
+
+@pytest.mark.slow
+def test_demo_trains_all_its_runs(tmp_path):
+    for name in DEMO: run(ROOT / "nbs" / f"{name}.ipynb", BVM_RUNS=str(tmp_path))
+    assert len(read_run_files(tmp_path / "demo")) == 6
+
+
+@by_name([path for path in NOTEBOOKS if path.stem not in MEASURED and path in READERS])
+def test_gives_what_is_stored(path, shipped):
+    now, stored = run(path, **shipped), nbformat.read(path, as_version=4)
     assert tables(stored) and figures(stored)
-    for now in runs: assert (tables(now), figures(now)) == (tables(stored), figures(stored))
+    assert (tables(now), figures(now)) == (tables(stored), figures(stored))
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.slow
+@by_name([path for path in NOTEBOOKS if path.stem not in MEASURED])
+def test_full_sources_give_it_too(path, sources, runs):
+    sources("fastai_timm")
+    now, stored = run(path, BVM_RUNS=str(runs)), nbformat.read(path, as_version=4)
+    if path in READERS: assert (tables(now), figures(now)) == (tables(stored), figures(stored))
+
+
+@by_name(NOTEBOOKS)
 def test_stored_form(path):
     notebook = nbformat.read(path, as_version=4)
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output.output_type == "error"]
     assert path.stat().st_size < 2 * 2**20
-    text = path.read_text()
-    assert str(ROOT.parent) + os.sep not in text and os.path.expanduser("~") + os.sep not in text
+    for text in [cell.source for cell in notebook.cells] + [text for output in outputs for text in texts(output)]:
+        assert not OF_A_MACHINE.search(text), text[:2000]
     if path in READERS:
-        assert "#| export" not in text
+        assert "#| export" not in path.read_text()
         plots = [output["data"] for output in outputs if "application/vnd.plotly.v1+json" in output.get("data", {})]
         assert all("image/png" in data for data in plots)
+
+
+@pytest.mark.parametrize("text, depends", {
+    f"{tempfile.gettempdir()}/x/cache: no image cache": True, "saved '/home/me/runs'": True, f"{ROOT}/data": True, "/Users/me/x": True,
+    "2026-11-23T01:37:49+00:00": True, '<progress max="44" value="1"></progress>': True,
+    "https://example.org/tmp/a.csv": False, "two lines\n/tmp/a": True, "…/cache, ../home/a and data/tmp/": False, "a/var/b": False, "/usr/bin/env python": False,
+    "progress { appearance: none }": False, "2026-11-23": False}.items())
+def test_what_depends_on_a_machine(text, depends): assert bool(OF_A_MACHINE.search(text)) == depends
+
+
+def test_a_chapter_runs_without_a_word(tmp_path):
+    "As `make run` executes it: no warning stands in the log."
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")]), tmp_path / "chapter.ipynb")
+    options = re.search(r"^NBCONVERT := \$\(BIN\)/jupyter (.+)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
+    command = [sys.executable, "-m", "jupyter", *options, "--to", "notebook", "--execute", "--inplace", tmp_path / "chapter.ipynb"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert nbformat.read(tmp_path / "chapter.ipynb", as_version=4).cells[0].outputs[0].data["text/plain"] == "2"
 
 
 def test_without_chrome_one_warning_and_no_picture(monkeypatch, tmp_path):
@@ -75,7 +149,7 @@ def test_without_chrome_one_warning_and_no_picture(monkeypatch, tmp_path):
     cells = ["from best_vision_models.charts import set_renderer; set_renderer()", "import plotly.express as px; px.scatter(x=[1], y=[1])"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "no_chrome"))
-    NotebookClient(notebook, timeout=120).execute()
+    NotebookClient(notebook, timeout=900, startup_timeout=600).execute()
     warning, figure = notebook.cells[0].outputs, notebook.cells[1].outputs
     assert [output.name for output in warning] == ["stderr"] and warning[0].text.count("no PNG beside the figures") == 1
     assert "application/vnd.plotly.v1+json" in figure[0].data and "image/png" not in figure[0].data

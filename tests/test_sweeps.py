@@ -20,6 +20,7 @@ from best_vision_models.runs import read_preds
 from best_vision_models.sources import BadInput, read_run_files, weights_2022, write_run
 from best_vision_models.sweeps import read_sweep, run_sweep, sweep_configs, sweep_status
 
+pytestmark = pytest.mark.xdist_group("ray")  # one process starts Ray
 HERE = Path(__file__).parent
 FILES = sorted((HERE.parent / "sweeps").glob("*.yaml"))
 ENV = {**os.environ, "PYTHONPATH": f"{HERE.parent}:{HERE}:{os.environ.get('PYTHONPATH', '')}", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -30,10 +31,7 @@ def ray_here():
     "Ray in this process, started once for the tests that don't kill it: `run_sweep` uses the one that it finds."
     before = os.environ.get("PYTHONPATH")
     os.environ.update(PYTHONPATH=ENV["PYTHONPATH"], RAY_USAGE_STATS_ENABLED="0")
-    import ray
-    sweeps._start_ray(ray, None, num_cpus=2, object_store_memory=200 * 2**20)
-    yield
-    ray.shutdown()
+    with sweeps._ray(None, 2): yield
     os.environ.update(PYTHONPATH=before or "")
 
 
@@ -67,6 +65,7 @@ def working(out) -> list[int]: # workers that have started a run and not ended i
     return alive
 
 
+@pytest.mark.slow
 def test_killed_workers_and_drivers_lose_nothing(tmp_path):
     "200 runs, 4 workers; workers are killed 20 times or more and the driver 3 times; each run finishes exactly once."
     out, rng = tmp_path / "out", random.Random(1)
@@ -89,7 +88,7 @@ def test_killed_workers_and_drivers_lose_nothing(tmp_path):
     driver.wait()
     while sweep_status(out)["left"]: # a run that three kills hit is left for the next command
         driver = drive(sweep, out, 4, "sleepy")
-        assert driver.wait(timeout=120) == 0
+        assert driver.wait(timeout=900) == 0
     rows = read_run_files(out) # every file parses
     assert Counter(row["state"] for row in rows) == {"finished": 200}
     assert {row["run_id"] for row in rows} == set(configs)
@@ -121,10 +120,11 @@ cluster.shutdown()
 """
 
 
+@pytest.mark.slow
 def test_cluster_of_three_loses_one_and_gains_one(tmp_path):
     out, sweep = tmp_path / "out", sweep_file(tmp_path, 100, seconds=0.8)
     command = [sys.executable, HERE / "sweep_driver.py", sweep, out, "0", "sleepy"]
-    done = subprocess.run([sys.executable, "-c", CLUSTER, *map(str, command), str(out)], env=ENV, capture_output=True, text=True, timeout=240)
+    done = subprocess.run([sys.executable, "-c", CLUSTER, *map(str, command), str(out)], env=ENV, capture_output=True, text=True, timeout=900)
     events = dict(line.split()[:2] for line in done.stdout.splitlines() if line.startswith(("killed", "joined", "exit")))
     assert events.get("exit") == "0", done.stderr[-2000:]
     rows = read_run_files(out)
@@ -161,7 +161,7 @@ def interrupted(tmp_path, presses) -> tuple[subprocess.Popen, float]:
     for _ in range(presses):
         os.killpg(driver.pid, signal.SIGINT)
         time.sleep(0.3)
-    driver.wait(timeout=60)
+    driver.wait(timeout=900)
     return driver, time.time() - began
 
 
@@ -172,6 +172,7 @@ def test_ctrl_c_once_finishes_what_runs(tmp_path):
     assert driver.returncode == 0 and "finishing the runs under way" in driver.stdout.read()
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_stops_now(tmp_path):
     out = tmp_path / "out"
     driver, _ = interrupted(tmp_path, 2)
@@ -183,13 +184,14 @@ def test_ctrl_c_twice_stops_now(tmp_path):
     assert sweep_status(out)["left"] == 40 - finished
 
 
+@pytest.mark.slow
 def test_one_program_at_a_time(tmp_path):
     out, sweep = tmp_path / "out", sweep_file(tmp_path, 4, seconds=2.0)
     first = drive(sweep, out, 2, "sleepy")
     while not log_lines(out): time.sleep(0.05)
     second = drive(sweep, out, 2, "sleepy")
-    assert second.wait(timeout=30) and "another program is running this sweep" in second.stdout.read()
-    assert first.wait(timeout=60) == 0 and sweep_status(out)["left"] == 0
+    assert second.wait(timeout=900) and "another program is running this sweep" in second.stdout.read()
+    assert first.wait(timeout=900) == 0 and sweep_status(out)["left"] == 0
 
 
 def test_full_disk_is_said_and_leaves_nothing_half_written(tmp_path):
@@ -230,6 +232,7 @@ def test_hyperband_stops_runs_that_are_behind(tmp_path, ray_here):
     assert stopped[1] is None and stopped[9] is not None, stopped
 
 
+@pytest.mark.slow
 def test_hyperband_stops_real_training(tmp_path, ray_here):
     "Without a word of it in `fine_tune`: of two learning rates the hopeless one is stopped after its second epoch."
     pytest.importorskip("best_vision_models.fine_tune")
@@ -246,6 +249,7 @@ def test_hyperband_stops_real_training(tmp_path, ray_here):
     assert errors == pytest.approx(kept.runs.error_rate.to_numpy(), abs=1e-6) and len(errors) == 2
 
 
+@pytest.mark.slow
 def test_six_real_runs_on_planet_resumed_and_ranked(tmp_path, monkeypatch):
     "The mirror's 1,000 Planet images at 32 px; the driver is killed when two runs are done, the same command goes on, `bvm rank` ranks."
     images = Path(os.environ.get("BVM_MIRROR") or HERE.parent / "../shared/data") / "images" / "planet_sample"
@@ -263,7 +267,7 @@ def test_six_real_runs_on_planet_resumed_and_ranked(tmp_path, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in out.glob("*.json")}
     assert len(before) < 6
     driver = drive(sweep, out, 2, "fine_tune")
-    assert driver.wait(timeout=300) == 0, driver.stdout.read()
+    assert driver.wait(timeout=900) == 0, driver.stdout.read()
     rows = read_run_files(out)
     assert Counter(row["state"] for row in rows) == {"finished": 6} and all(0 < row["error_rate"] < 0.5 for row in rows), rows
     assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in before.items())

@@ -1,27 +1,36 @@
-"""A stand-in for the W&B server, for tests of the real `wandb` SDK and the real `wandb agent` process on one machine.
+"""A stand-in for the W&B server, for tests of the real `wandb` SDK and the real `wandb agent` code on one machine.
 
-It is not W&B. It keeps everything in memory, knows one user and no permissions, and covers these calls only, as wandb 0.31
-makes them:
+It is not W&B: what W&B's own server does was read in its documentation and in the SDK, not tried. It keeps everything in
+memory, knows one user and no permissions, and covers these calls only, as wandb 0.31 makes them:
 
 - GraphQL `Viewer`, `GetDefaultEntity`, `ServerFeaturesQuery`: who am I, what can the server do (nothing special);
 - GraphQL `UpsertSweep`, `GetSweep`, `SweepWithRuns`: create a sweep, read it;
-- GraphQL `CreateAgent`, `Heartbeat`: an agent joins; it is told to start a run, or to leave when the grid is done. Only grids
-  of `value` and `values` are handed out. A run goes to one agent and is never handed out again, also if it crashed: that
-  is how the real server treats a grid;
-- GraphQL `UpsertBucket`, `Runs`, `CreateRunFiles`: create or update a run, list runs, where to upload files;
+- GraphQL `CreateAgent`, `Heartbeat`: an agent joins; it is told to start a run, to stop one (`server.to_stop`), or to leave
+  when the grid is done, even if the agent has a run of its own under way. Only grids of `value` and `values` are handed out.
+  A run goes to one agent and is never handed out again, also if it crashed: that is how the real server treats a grid. Until
+  the run's process reports, the run is `pending`;
+- GraphQL `UpsertBucket`, `Runs`, `CreateRunFiles`: create or update a run by its name (`inserted` says which), list runs,
+  where to upload files;
 - `POST /files/<entity>/<project>/<run>/file_stream`: history, summary, and at the end the exit code;
 - `PUT /upload/...`: files, read and forgotten.
 
-A run of which nothing was heard for `crash_after` seconds counts as crashed. `server.fail(seconds, how)` makes every call
-answer status 500, or hang up without a word, for a while. Anything else that is asked for is answered with an error and
-kept in `server.unknown`: the SDK asks for `OrganizationCoreWeaveOrganizationID` and `/sdk/otel/...`, and goes on without.
+A run of which nothing was heard for `crash_after` seconds counts as crashed, and as running again when something is heard.
+One whose process reported exit code 255 is `killed`; other codes than 0 are `failed`. `server.fail(seconds, how)` puts it
+out of order for a while: `500` answers every call with that status; `silence` takes calls and hangs up without a word;
+`hang` takes them and says nothing at all; `refuse` takes no connections; `restart` ends those that there are, too, then goes on
+with what it had stored. `server.lose_next = True`: it hands out one run and hangs up before it says so.
+
+Anything else that is asked for is answered with an error and kept in `server.unknown`: the SDK asks for
+`OrganizationCoreWeaveOrganizationID` and `/sdk/otel/...`, and goes on without.
 """
 import itertools
 import json
 import re
+import socket
 import threading
 import time
 import uuid
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import yaml
@@ -36,18 +45,36 @@ class WandbServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.crash_after, self.lock = crash_after, threading.RLock()
-        self.sweeps, self.runs, self.agents = {}, {}, {}
-        self.calls, self.unknown, self.keys_seen = [], [], set()
-        self.failing_until, self.how = 0, "500"
+        self.sweeps, self.runs, self.agents, self.to_stop = {}, {}, {}, set()
+        self.calls, self.unknown, self.keys_seen, self.connections = [], [], set(), set()
+        self.failing_until, self.how, self.lose_next = 0, "500", False
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
-    def fail(self, seconds: float, how: str = "500"): # or "silence"
+    def fail(self, seconds: float, how: str = "500"): # or silence, hang, refuse, restart
         self.failing_until, self.how = time.time() + seconds, how
+        if how not in ("refuse", "restart"): return
+        address = self.socket.getsockname()
+        self.shutdown()
+        self.socket.close()
+        if how == "restart":
+            for connection in list(self.connections): hang_up(connection)
+
+        def open_again():
+            self.socket = socket.socket(self.address_family, self.socket_type)
+            self.server_bind_to(address)
+            self.serve_forever()
+        threading.Timer(seconds, open_again).start()
+
+    def server_bind_to(self, address):
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(address)
+        self.server_activate()
 
     def handle_error(self, request, client_address): pass # a client that was killed is no news
 
     def state(self, run: dict) -> str:
-        if run["exitcode"] is not None: return "finished" if run["exitcode"] == 0 else "failed"
+        if run["exitcode"] is not None: return {0: "finished", 255: "killed"}.get(run["exitcode"], "failed")
+        if not run["started"]: return "pending"
         return "crashed" if time.time() - run["heard"] > self.crash_after else "running"
 
     # GraphQL
@@ -91,25 +118,27 @@ class WandbServer(ThreadingHTTPServer):
     def Heartbeat(self, id=None, runState=None, **_):
         sweep, commands = self.sweeps[self.agents[id]["sweep"]], []
         running = json.loads(runState or "{}")
-        for name in running: self.runs[name]["heard"] = time.time()
+        if stop := [name for name in running if name in self.to_stop]:
+            return {"agentHeartbeat": {"agent": {"id": id}, "commands": json.dumps([{"type": "stop", "run_id": name} for name in stop])}}
         if not running and sweep["waiting"]:
             config, name = sweep["waiting"].pop(0), uuid.uuid4().hex[:8]
             self.runs[name] = self._new_run(name, sweep["project"], sweep["name"], {k: {"value": v} for k, v in config.items()})
             self.runs[name]["agent"] = id
             commands = [{"type": "run", "run_id": name, "program": sweep["program"], "args": self.runs[name]["config"]}]
-        elif not running: commands = [{"type": "exit"}]
+        elif not any(self.runs[name]["agent"] == id for name in running): commands = [{"type": "exit"}]
         return {"agentHeartbeat": {"agent": {"id": id}, "commands": json.dumps(commands)}}
 
     def _new_run(self, name, project, sweep, config):
         return {"name": name, "project": project, "sweep": sweep, "config": config, "summary": {}, "exitcode": None, "heard": time.time(),
-                "agent": None, "started": False, "history": 0}
+                "created": time.time(), "agent": None, "started": False, "history": 0}
 
-    def UpsertBucket(self, name=None, project=None, config=None, sweep=None, **_):
+    def UpsertBucket(self, name=None, project=None, config=None, sweep=None, state=None, **_):
         name = name or uuid.uuid4().hex[:8]
+        inserted = name not in self.runs
         run = self.runs.setdefault(name, self._new_run(name, project or "uncategorized", sweep, {}))
         if config: run["config"] = {**run["config"], **{k: v for k, v in json.loads(config).items() if k != "_wandb"}}
-        run["heard"], run["started"] = time.time(), True
-        return {"upsertBucket": {"inserted": True, "bucket": {
+        if state != "pending": run["heard"], run["started"] = time.time(), True
+        return {"upsertBucket": {"inserted": inserted, "bucket": {
             "id": name, "name": name, "displayName": name, "description": "", "config": json.dumps(run["config"]), "sweepName": run["sweep"],
             "historyLineCount": 0, "project": {"id": run["project"], "name": run["project"], "entity": {"id": ENTITY, "name": ENTITY}}}}}
 
@@ -120,7 +149,7 @@ class WandbServer(ThreadingHTTPServer):
         page = runs[start:start + perPage]
         nodes = [{"id": r["name"], "name": r["name"], "displayName": r["name"], "sweepName": r["sweep"], "state": self.state(r), "tags": [],
                   "config": json.dumps(r["config"]), "summaryMetrics": json.dumps(r["summary"]), "systemMetrics": "{}", "projectId": "1",
-                  "createdAt": "2026-01-01T00:00:00", "heartbeatAt": "2026-01-01T00:00:00", "historyLineCount": r["history"], "group": None,
+                  "createdAt": moment(r["created"]), "heartbeatAt": moment(r["heard"]), "historyLineCount": r["history"], "group": None,
                   "jobType": None, "commit": None, "readOnly": False, "description": None, "notes": None, "historyKeys": None,
                   "user": {"name": ENTITY, "username": ENTITY}} for r in page]
         return {"project": {"internalId": "1", "runCount": len(runs), "readOnly": False, "runs": {
@@ -142,8 +171,24 @@ class WandbServer(ThreadingHTTPServer):
         if body.get("complete"): run["exitcode"] = body.get("exitcode", 0)
 
 
+def moment(seconds: float) -> str: return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
+
+
+def hang_up(connection):
+    try: connection.shutdown(socket.SHUT_RDWR)
+    except OSError: pass
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    def setup(self):
+        super().setup()
+        self.server.connections.add(self.connection)
+
+    def finish(self):
+        self.server.connections.discard(self.connection)
+        super().finish()
 
     def log_message(self, *_): pass
 
@@ -154,6 +199,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+    def _hang_up(self):
+        self.close_connection = True
+        hang_up(self.connection)
 
     def _body(self) -> bytes:
         if "chunked" in self.headers.get("Transfer-Encoding", ""):
@@ -168,16 +217,19 @@ class Handler(BaseHTTPRequestHandler):
     def _serve(self):
         server, body = self.server, self._body()
         server.keys_seen.add(self.headers.get("Authorization", ""))
-        if time.time() < server.failing_until:
-            if server.how == "silence":
-                self.close_connection = True
-                return self.connection.close()
-            return self._answer({"error": "out of order"}, 500)
+        how = server.how if time.time() < server.failing_until else ""
+        if how == "500": return self._answer({"error": "out of order"}, 500)
+        if how == "hang": time.sleep(server.failing_until - time.time())
+        if how in ("silence", "hang", "refuse", "restart"): return self._hang_up()
         if self.headers.get("Content-Encoding") == "gzip":
             import gzip
             body = gzip.decompress(body)
         with server.lock:
-            if self.path == "/graphql": return self._answer(self._graphql(json.loads(body)))
+            if self.path == "/graphql":
+                answer = self._graphql(json.loads(body))
+                if not (server.lose_next and "run_id" in str(answer)): return self._answer(answer)
+                server.lose_next = False
+                return self._hang_up()
             if stream := re.fullmatch(r"/files/.+/(\w+)/file_stream", self.path):
                 server.file_stream(stream[1], json.loads(body))
                 return self._answer({})

@@ -1,0 +1,48 @@
+"What makes the site: parts, settings of a chapter, reference."
+import re
+
+from conftest import ROOT
+
+from book.contents import exported_module, front_page, notebooks, parts, read_cells, sidebar
+from book.pages import only_settings, settings_in
+from book.reference import api_reference
+
+NBS = ROOT / "nbs"
+SET_UP = """import pandas as pd
+from x import (
+    y, set_renderer,
+)
+
+set_renderer()
+FAMILIES = ["vit"]  # change me: families
+DEVICES = {  # change me
+    "a": 1,
+}
+# change me: seconds
+allowed = 3
+rows = y(FAMILIES)"""
+
+
+def code(source): return {"cell_type": "code", "source": source, "outputs": [{"text": "…"}], "metadata": {}}
+
+
+def test_a_page_shows_the_settings_and_hides_the_imports():
+    shown = 'FAMILIES = ["vit"]  # change me: families\nDEVICES = {  # change me\n    "a": 1,\n}\n# change me: seconds\nallowed = 3'
+    assert settings_in(SET_UP) == shown
+    first, second = only_settings([code(SET_UP), code("import this")])
+    assert first["source"] == shown and first["outputs"] == [] and second == code("import this")
+    assert only_settings([code("import this"), code("1")]) == [code("1")]
+
+
+def test_each_notebook_is_in_one_part():
+    found = [path for paths in parts(NBS).values() for path in paths]
+    assert sorted(found) == notebooks(NBS)
+    for text, name in ((sidebar(NBS), "<{0.stem}>"), (front_page(NBS), "({0.name})")):
+        for path in found: assert text.count(name.format(path)) == 1, path
+        assert all(title in text for title in parts(NBS))
+
+
+def test_reference_has_each_exported_module_in_the_order_of_the_notebooks():
+    modules = [module for path in notebooks(NBS) if (module := exported_module(read_cells(path)))]
+    assert re.findall(r"(?m)^## (\w+)$", api_reference("", NBS)) == modules
+    assert sorted(modules) == sorted(path.stem for path in (ROOT / "best_vision_models").glob("[a-z]*.py"))

@@ -1,0 +1,68 @@
+"What an index and an installer are told, and that the core requirements are enough to rank."
+import re
+import runpy
+import subprocess
+import sys
+
+import pytest
+import setuptools
+from conftest import ROOT
+
+import best_vision_models
+
+
+@pytest.fixture
+def told(monkeypatch):
+    "What setup.py hands to setuptools."
+    given = {}
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(setuptools, "setup", lambda **arguments: given.update(arguments))
+    runpy.run_path("setup.py")
+    return given
+
+
+def names(requirements: list[str]) -> set[str]: return {re.match(r"[\w-]+", one)[0].lower() for one in requirements}
+
+
+def test_extras_add_to_the_core(told):
+    core, extras = names(told["install_requires"]), told["extras_require"]
+    assert not core & {"torch", "timm", "fastai", "ray", "wandb"} and not core & names(extras["train"])
+    assert names(extras["train"]) < names(extras["dev"])
+    pinned = names((ROOT / "constraints.txt").read_text().splitlines()[1:])
+    assert core | names(extras["dev"]) <= pinned
+
+
+def test_the_index_shows_no_link_that_leads_nowhere(told):
+    text = told["long_description"]
+    assert text.startswith("# best-vision-models") and "convnext_tiny_in22k" in text
+    assert re.findall(r"\]\((?!https?:)[^)]*\)", text) == []
+
+
+def test_version_is_the_one_of_the_settings(told): assert best_vision_models.__version__ == told["version"]
+
+
+def without_training(told, code: str) -> str:
+    "What `code` prints where nothing of [train] is installed."
+    imported = {"scikit-learn": "sklearn", "pillow": "PIL"}
+    missing = [imported.get(name, name) for name in sorted(names(told["extras_require"]["train"]))]
+    block = f"import sys; sys.modules.update(dict.fromkeys({missing}))\n"
+    return subprocess.run([sys.executable, "-c", block + code], capture_output=True, text=True, check=True).stdout
+
+
+def test_ranking_needs_the_core_alone(told):
+    code = """
+from best_vision_models import charts, cli, runs, settings, sources, timm_benchmarks
+sys.exit(cli.main(["rank", "final_sweep_published", "--dataset", "pets", "--top", "1", "--format", "csv"]))
+"""
+    assert "convnext_tiny_in22k" in without_training(told, code)
+
+
+def test_parquet_without_pyarrow_is_one_line(told, tmp_path):
+    (tmp_path / "runs.parquet").write_bytes(b"PAR1")
+    code = f"""
+from best_vision_models.runs import read_runs
+from best_vision_models.sources import BadInput
+try: read_runs({str(tmp_path / "runs.parquet")!r})
+except BadInput as error: print(error)
+"""
+    assert "pip install pyarrow" in without_training(told, code)

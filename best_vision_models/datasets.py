@@ -165,10 +165,11 @@ def look_at(
         raise BadInput(_name_some([f for f, look in zip(files, looks) if look == what], files, what))
     table = pd.DataFrame(looks, columns=["width", "height", "brightest", "sha256"])
     if upright and 0 <= table.brightest.max() < 4096:
-        raise BadInput(f"the brightest of {(table.brightest >= 0).sum()} 16-bit images has the value {table.brightest.max()} of 65535, so all "
-                       f"are nearly black, e.g. {files[table.brightest.argmax()]}: stretch them to 16 bits, or save them with 8")
+        raise BadInput(f"the brightest of {(table.brightest >= 0).sum()} 16-bit images has the value {table.brightest.max()} of "
+                       f"65535, so all are nearly black, e.g. {files[table.brightest.argmax()]}: stretch them, or save them with 8 bits")
+    table = table.drop(columns="brightest")
     with suppress(OSError): write_arrays({name: table[name].to_numpy(str if name == "sha256" else int) for name in table}, kept)
-    return table.drop(columns="brightest")
+    return table
 
 
 def _fingerprint(files: list[Path], what: str = "") -> str: # 64 hexadecimal digits
@@ -191,8 +192,8 @@ def _some(names) -> str:
 class Images:
     "What was understood of a data set: where it is, its table, and what was left out."
     name: str # for people
-    path: Path # what `file` is below
-    table: pd.DataFrame # one row an image: `file` (as named), `path`, `labels` (a list), `part` (train, valid, test or None), `group`
+    path: Path # the folder that `file` is below
+    table: pd.DataFrame # one row an image: `file`, `path`, `labels` (a list), `part` (train, valid, test or None), `group`
     left_out: dict[str, list[str]] # names by reason
     several: bool = False # tags, any number of them, instead of one label
     published: bool = False # one of `DATASETS`: read, opened and split as fastai does
@@ -201,7 +202,7 @@ class Images:
 
 
 def _files_in(folder: Path) -> tuple[list[Path], dict[str, list[str]]]: # images; what was left out, names by reason
-    "All images below a folder, sorted: the order that a file system gives differs from machine to machine, and the split with it."
+    "All images below a folder, sorted: a file system's own order differs from machine to machine, and the split would with it."
     images, left_out, seen = [], {}, set()
     for here, folders, names in os.walk(folder, followlinks=True):
         folders.sort()
@@ -223,10 +224,12 @@ def _files_in(folder: Path) -> tuple[list[Path], dict[str, list[str]]]: # images
 def _below(path: str | Path, folder: Path) -> str: return Path(path).relative_to(folder).as_posix()
 
 # %% ../nbs/01_datasets.ipynb #d07a0004
-PARTS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test", "testing": "test"}
+PARTS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid",
+         "test": "test", "testing": "test"}
 
 
-def _folders_in(folder: Path) -> list[Path]: return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+def _folders_in(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def _given_parts(root: Path) -> dict[str, str]: # the part of each folder that is one
@@ -239,7 +242,8 @@ def _check_beside(root: Path, files: list[Path], parts: dict[str, str]):
     "Raises `BadInput` for images in a folder that stands beside the parts of a split."
     tops = {_below(f, root).split("/")[0] for f in files if f.parent != root}
     if parts and (others := sorted(tops - parts.keys())):
-        raise BadInput(f"{root} has the parts {', '.join(parts)}, and beside them images in {_some(others)}: move those into a part")
+        raise BadInput(f"{root} has the parts {', '.join(parts)}, and beside them images in {_some(others)}: "
+                       f"move those into a part")
 
 
 def _check_folders(root: Path, files: list[Path], parts: dict[str, str]):
@@ -262,7 +266,7 @@ def _check_pattern(pattern: str):
 
 # %% ../nbs/01_datasets.ipynb #d07a0005
 def _read_folder(root: Path, pattern: str | None, name: str) -> Images:
-    "Labels from the first folder below `root`, or below a part of a split; or from the pattern's first group in the file's name."
+    "Labels from the first folder below `root` or below a part of a split; or by the pattern, from the file's name."
     if pattern is not None: _check_pattern(pattern)
     files, left_out = _files_in(root)
     parts = _given_parts(root)
@@ -280,9 +284,11 @@ def _read_folder(root: Path, pattern: str | None, name: str) -> Images:
     table = pd.DataFrame(rows, columns=["file", "path", "labels", "part"]).assign(group=None)
     no_label = table.labels.isna() & (table.part != "test") # what a test shows is nobody's business here
     if pattern is not None and no_label.any():
-        raise BadInput(f"label_pattern {pattern!r} finds no label in {no_label.sum()} of {len(files)} names, e.g. {table.path[no_label].iloc[0]}")
+        raise BadInput(f"label_pattern {pattern!r} finds no label in {no_label.sum()} of {len(files)} names, "
+                       f"e.g. {table.path[no_label].iloc[0]}")
     stray = no_label | (table.part.isna() if parts else False)
-    if stray.any(): left_out = {"in no class folder" if pattern is None else "in no part": table.file[stray].tolist(), **left_out}
+    where = "in no class folder" if pattern is None else "in no part"
+    if stray.any(): left_out = {where: table.file[stray].tolist(), **left_out}
     return Images(name, root, table[~stray].reset_index(drop=True), left_out)
 
 # %% ../nbs/01_datasets.ipynb #d07a0009
@@ -300,9 +306,9 @@ def _read_table(csv: Path) -> tuple[pd.DataFrame, str]: # all columns as text; `
     if column is None:
         others = [c for c in table.columns[1:] if c not in ("is_valid", "group")]
         likely = next((c for c in others if c.lower() in CLASS_WORDS), others[0] if len(others) == 1 else None)
-        rename = f": rename {likely} to `label`, or to `tags` if it holds several, separated by spaces" if likely else \
-            ": name images in the first, and call the one with one label each `label`, or with several, separated by spaces, `tags`"
-        raise BadInput(f"{csv} has columns {', '.join(table.columns[:5])}{rename}")
+        do = f"rename {likely} to `label`, or to `tags` if it holds several, separated by spaces" if likely else (
+            "name images in the first, and call the one with one label each `label`, or with several, separated by spaces, `tags`")
+        raise BadInput(f"{csv} has columns {', '.join(table.columns[:5])}: {do}")
     if table.empty: raise BadInput(f"{csv}: no rows below the header")
     for needed, what in ((table.columns[0], "image"), (column, column), ("is_valid", "is_valid")):
         if needed in table and (missing := table[needed].isna()).any():
@@ -312,13 +318,14 @@ def _read_table(csv: Path) -> tuple[pd.DataFrame, str]: # all columns as text; `
 
 def _to_parts(is_valid: pd.Series, csv: Path) -> pd.Series: # train or valid
     parts = is_valid.str.lower().map({"true": "valid", "1": "valid", "false": "train", "0": "train"})
-    if parts.isna().any(): raise BadInput(f"{csv}: line {parts.isna().argmax() + 2}: is_valid is {is_valid[parts.isna()].iloc[0]}, not True or False")
+    if (wrong := parts.isna()).any():
+        raise BadInput(f"{csv}: line {wrong.argmax() + 2}: is_valid is {is_valid[wrong].iloc[0]}, not True or False")
     if parts.nunique() < 2: raise BadInput(f"{csv}: is_valid is {is_valid[0]} in all rows: mark some, or remove the column")
     return parts
 
 # %% ../nbs/01_datasets.ipynb #d07a0010
 def _read_csv(csv: Path, folder: str = "", suff: str = "") -> Images:
-    "One label (`label`) or several (`tags`) for each image in the first column, with `is_valid` and `group` where they are given."
+    "One label (`label`) or several (`tags`) for each image in the first column, and its `is_valid` and `group` if given."
     given, column = _read_table(csv)
     names, labels = given.iloc[:, 0], given[column]
     table = pd.DataFrame({
@@ -334,9 +341,11 @@ def _read_csv(csv: Path, folder: str = "", suff: str = "") -> Images:
         raise BadInput(f"{csv}: {table.file[twice].iloc[0]} is there twice, with another {column}, is_valid or group "
                        f"(line {twice.idxmax() + 2}): keep one")
     across = table.groupby("group").part.nunique().loc[lambda n_parts: n_parts > 1].index
-    if len(across): raise BadInput(f"{csv}: group {_some(across)} has images with is_valid True and False: a group must not be split")
+    if len(across):
+        raise BadInput(f"{csv}: group {_some(across)} has images with is_valid True and False: a group must not be split")
     _check_named(csv, table.path)
-    return Images(f"{csv.resolve().parent.name}/{csv.name}", csv.parent, table.reset_index(drop=True), {why: some for why, some in left_out.items() if some}, several=column == "tags")
+    name, left_out = f"{csv.resolve().parent.name}/{csv.name}", {why: some for why, some in left_out.items() if some}
+    return Images(name, csv.parent, table.reset_index(drop=True), left_out, several=column == "tags")
 
 
 def _check_named(csv: Path, files: list[Path]):
@@ -345,8 +354,8 @@ def _check_named(csv: Path, files: list[Path]):
     if not missing: return
     same = (f for f in csv.parent.rglob("*") if missing[0].name in (f.name, f.stem) and f.is_file())
     near = min(same, default=None)
-    raise BadInput(f"{len(missing)} of {len(files)} images in {csv.name} are missing: {_some(missing)}: names are relative to the CSV's folder"
-                   + (f"; did you mean {_below(near, csv.parent)}?" if near else ""))
+    raise BadInput(f"{len(missing)} of {len(files)} images in {csv.name} are missing: {_some(missing)}: names are relative to the "
+                   f"CSV's folder" + (f"; did you mean {_below(near, csv.parent)}?" if near else ""))
 
 # %% ../nbs/01_datasets.ipynb #d07a0014
 def read_images(
@@ -381,7 +390,8 @@ def _units(table: pd.DataFrame) -> np.ndarray: # a number for each image
     some = group >= 0
     ends = np.concatenate([n + copy, n + copy.max() + 1 + group[some]])
     size = ends.max() + 1
-    links = coo_array((np.ones(len(ends)), (np.concatenate([np.arange(n), np.flatnonzero(some)]), ends)), shape=(size, size))
+    starts = np.concatenate([np.arange(n), np.flatnonzero(some)])
+    links = coo_array((np.ones(len(ends)), (starts, ends)), shape=(size, size))
     return connected_components(links, directed=False)[1][:n]
 
 
@@ -396,7 +406,8 @@ def _count(labels: pd.Series, units: np.ndarray) -> dict[int, dict[str, int]]: #
 def _hold_back(labels: pd.Series, units: np.ndarray, seed: int) -> np.ndarray: # bool, an image each
     "A fifth of each label's images, at least one where that leaves some to train on; units stay whole."
     counts = _count(labels, units)
-    by_label = pd.DataFrame([(label, n) for of in counts.values() for label, n in of.items()], columns=["label", "n"]).groupby("label").n
+    pairs = [pair for of in counts.values() for pair in of.items()]
+    by_label = pd.DataFrame(pairs, columns=["label", "n"]).groupby("label").n
     total, several = by_label.sum(), by_label.size() > 1
     missing = (total * 0.2).round().clip(lower=1).where(several, 0).to_dict()
     total, left, held = total.to_dict(), total.to_dict(), set()
@@ -458,13 +469,13 @@ def _check_parts(images: Images):
 def about_images(
     images: Images, # as `split_images` gives it
 ) -> dict: # for a run's row
-    "Numbers of images, `classes` to learn, where the `split` comes from, classes that are `not_validated`, what was `left_out`."
+    "Numbers of images and of `classes` to learn, where the `split` comes from, what is `not_validated` or was `left_out`."
     n_of, validated = images.table.part.value_counts(), set(_labels_of(images, "valid"))
     n_images = _labels_of(images, "train").value_counts(sort=False)
     alone = [f"{label} ({n} image{'s' * (n > 1)})" for label, n in n_images.items() if label not in validated]
     left_out = "; ".join(f"{reason}: {len(names)} ({_some(names)})" for reason, names in images.left_out.items())
-    return {"train_images": int(n_of.get("train", 0)), "valid_images": int(n_of.get("valid", 0)), "test_images": int(n_of.get("test", 0)),
-            "classes": len(n_images), "split": images.split, "not_validated": _some(alone) or None, "left_out": left_out or None}
+    return {**{f"{part}_images": int(n_of.get(part, 0)) for part in ("train", "valid", "test")}, "classes": len(n_images),
+            "split": images.split, "not_validated": _some(alone) or None, "left_out": left_out or None}
 
 
 def _labels_of(images: Images, part: str) -> pd.Series: # a label each
@@ -479,7 +490,8 @@ def _about_split(images: Images) -> list[str]:
         valid = of["valid"].reindex(of["train"].index, fill_value=0)
         n_images = valid + of["train"]
         share = (valid / n_images)[((valid - 0.2 * n_images).abs() > 1) & (valid > 0)]
-        if len(share): said.append(f"far from a fifth: {_some([f'{value:.0%} of {label}' for label, value in share.items()])}")
+        far = [f"{value:.0%} of {label}" for label, value in share.items()]
+        if far: said.append(f"far from a fifth: {_some(far)}")
     copies = images.table[images.table.sha256.duplicated(keep=False)]
     if len(copies): said.append(f"identical copies: {images.table.sha256.duplicated().sum()}")
     labels = copies.labels.map(lambda labels: " ".join(sorted(labels)), na_action="ignore")
@@ -588,7 +600,8 @@ class Originals:
     def __init__(self, files: list[Path], sizes: np.ndarray, image_type: type[PILImage] = OwnImage): # images × (width, height)
         n_bytes = sizes.prod(axis=1).astype(int) * 3
         self.sizes, self.ends = sizes, np.cumsum(n_bytes)
-        path = _decode_once(files, f"{image_type.__name__} original", lambda f: np.asarray(_decode(f, image_type)), int(n_bytes.sum()))
+        what = f"{image_type.__name__} original"
+        path = _decode_once(files, what, lambda f: np.asarray(_decode(f, image_type)), int(n_bytes.sum()))
         self.bytes = None if path is None else _mapped(path, int(n_bytes.sum())).numpy()
 
     def __getitem__(self, i: int) -> PILImage:
@@ -694,7 +707,7 @@ def make_dls(
     block = DataBlock(
         blocks=(ImageBlock(image_type), MultiCategoryBlock if images.several else CategoryBlock), get_x=_path_of,
         get_y=_tags_of if images.several else _label_of, item_tfms=Resize(img_size, method=resize_method),
-        # fastai's own splitter again, where it has made the parts: it also sets torch's random numbers, on which training depends
+        # fastai's own splitter, where it has made the parts: it also sets torch's random numbers, on which training depends
         splitter=RandomSplitter(0.2, images.seed) if images.published else lambda items: parts,
     )
     dls = ImageDataLoaders.from_dblock(block, items, path=images.path, bs=batch_size, dl_type=ImagesDL)
@@ -729,7 +742,7 @@ def describe_images(
     dataset: str, # as for `get_dls`
     label_pattern: str | None = None, # as for `get_dls`
     seed: int = 42, # as for `get_dls`: fixes which images are held back for validation
-) -> pd.DataFrame: # one row an image: `file, labels` (a list), `width, height` (px), `part` (train, valid or test), `copy_of` (an equal file before it)
+) -> pd.DataFrame: # one row an image: `file, labels` (a list), `width, height` (px), `part`, `copy_of` (an equal file before it)
     "What a data set holds; raises `BadInput` as `get_dls` does."
     images = understand_images(dataset, label_pattern, seed).table.sort_values("file", ignore_index=True)
     first = images.groupby("sha256").file.transform("first")

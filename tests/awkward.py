@@ -1,4 +1,4 @@
-"""Data sets as people have them, each made anew of a few small images: what is understood of it, or the line that refuses it.
+"""Data sets as people have them, each made of a few small images, and what is understood of it or the line that refuses it.
 
     python tests/awkward.py DIR     writes them all to DIR, one folder each, to look at
 """
@@ -28,6 +28,10 @@ def images(folder: Path, n: int, first: int = 0, **options) -> list[Path]:
 
 def two_classes(root: Path, n: int = 10):
     for name in ("glass", "metal"): images(root / name, n)
+
+
+def of_both(n: int) -> list[tuple[str, int, str]]: # class, number, file
+    return [(name, i, f"{name}/{i}.png") for name in ("glass", "metal") for i in range(n)]
 
 
 def rows(root: Path, header: str, *lines) -> Path:
@@ -79,7 +83,7 @@ def a_class_called_train(root):
 
 def is_valid(root):
     two_classes(root, 40)
-    return rows(root, "file,label,is_valid", *[(f"{name}/{i}.png", name, i >= 24) for name in ("glass", "metal") for i in range(40)])
+    return rows(root, "file,label,is_valid", *[(file, name, i >= 24) for name, i, file in of_both(40)])
 
 
 def is_valid_odd(root):
@@ -95,23 +99,23 @@ def is_valid_nowhere(root):
 def groups(root):
     "20 animals, two photos each."
     two_classes(root, 20)
-    return rows(root, "file,label,group", *[(f"{name}/{i}.png", name, f"{name}{i // 2}") for name in ("glass", "metal") for i in range(20)])
+    return rows(root, "file,label,group", *[(file, name, f"{name}{i // 2}") for name, i, file in of_both(20)])
 
 
 def one_group_has_a_class(root):
     two_classes(root)
-    return rows(root, "file,label,group", *[(f"{name}/{i}.png", name, i if name == "glass" else "all") for name in ("glass", "metal") for i in range(10)])
+    return rows(root, "file,label,group", *[(file, name, i if name == "glass" else "all") for name, i, file in of_both(10)])
 
 
 def group_in_both_parts(root):
     two_classes(root, 2)
-    return rows(root, "file,label,is_valid,group", *[(f"{name}/{i}.png", name, i, "a") for name in ("glass", "metal") for i in range(2)])
+    return rows(root, "file,label,is_valid,group", *[(file, name, i, "a") for name, i, file in of_both(2)])
 
 
 def repeats(root):
     "100 rows of 80 images."
     two_classes(root, 40)
-    all_rows = [(f"{name}/{i}.png", name) for name in ("glass", "metal") for i in range(40)]
+    all_rows = [(file, name) for name, _, file in of_both(40)]
     return rows(root, "file,label", *all_rows, *all_rows[::4])
 
 
@@ -122,12 +126,13 @@ def repeats_that_differ(root):
 
 def several_tags(root):
     images(root, 20)
-    return rows(root, "file,tags", *[(f"{i}.png", "big red" if i < 10 else "big" if i < 15 else "red  blue") for i in range(20)])
+    tags = ["big red"] * 10 + ["big"] * 5 + ["red  blue"] * 5
+    return rows(root, "file,tags", *[(f"{i}.png", some) for i, some in enumerate(tags)])
 
 
 def a_column_unused(root):
     two_classes(root, 5)
-    return rows(root, "file,label,camera", *[(f"{name}/{i}.png", f" {name} ", "old") for name in ("glass", "metal") for i in range(5)])
+    return rows(root, "file,label,camera", *[(file, f" {name} ", "old") for name, _, file in of_both(5)])
 
 
 def bare_names(root):
@@ -148,14 +153,19 @@ def image_class(root):
 def no_rows(root): return rows(root, "file,label")
 
 
+def deep(path: Path, bits: int = 16):
+    pixels = np.random.RandomState(next(_number)).randint(0, 2**bits, (9, 12))
+    Image.fromarray(pixels.astype("uint16")).save(path)
+
+
 def deep_16(root):
     two_classes(root, 5)
-    for i in range(5): Image.fromarray(np.random.RandomState(i).randint(0, 65536, (9, 9)).astype("uint16")).save(root / "glass" / f"{i}.png")
+    for i in range(5): deep(root / "glass" / f"{i}.png")
 
 
 def deep_12(root):
     two_classes(root, 5)
-    for i in range(5): Image.fromarray(np.random.RandomState(i).randint(0, 4096, (9, 9)).astype("uint16")).save(root / "glass" / f"{i}.png")
+    for i in range(5): deep(root / "glass" / f"{i}.png", bits=12)
 
 
 def deep_32(root):
@@ -171,7 +181,7 @@ def kinds(root):
         folder = root / name
         image(folder / "turned.jpg", exif=turned), image(folder / "cmyk.jpg", "CMYK"), image(folder / "alpha.png", "RGBA")
         image(folder / "palette.gif", "P"), image(folder / "grey.png", "L"), image(folder / "bits.png", "1")
-        Image.fromarray(np.random.RandomState(next(_number)).randint(0, 65536, (9, 12)).astype("uint16")).save(folder / "deep.png")
+        deep(folder / "deep.png")
 
 
 def unicode_names(root):
@@ -200,7 +210,8 @@ def class_linked_twice(root):
 def hidden(root):
     two_classes(root)
     for name in ("._0.png", ".hidden.png"): image(root / "glass" / name)
-    images(root / ".thumbnails", 3), (root / "metal" / ".DS_Store").write_text("x"), (root / "metal" / "Thumbs.db").write_text("x")
+    images(root / ".thumbnails", 3)
+    for name in (".DS_Store", "Thumbs.db"): (root / "metal" / name).write_text("x")
 
 
 def stray(root): two_classes(root), images(root, 2)
@@ -235,7 +246,8 @@ def copies(root):
 def copies_in_two_classes(root): two_classes(root), shutil.copy(root / "glass" / "0.png", root / "metal" / "x.png")
 
 
-def copies_in_given_parts(root): split_three_ways(root), shutil.copy(root / "train" / "glass" / "0.png", root / "valid" / "glass" / "x.png")
+def copies_in_given_parts(root):
+    split_three_ways(root), shutil.copy(root / "train" / "glass" / "0.png", root / "valid" / "glass" / "x.png")
 
 
 BOTH = {"glass": 8, "metal": 8}, {"glass": 2, "metal": 2}, {}
@@ -243,27 +255,37 @@ BOTH = {"glass": 8, "metal": 8}, {"glass": 2, "metal": 2}, {}
 # or what the one line of refusal says
 UNDERSTOOD = {
     nested: (*BOTH, "random, by class", "left out: nothing"),
-    split_three_ways: ({"glass": 6, "metal": 6}, {"glass": 3, "metal": 3}, {"glass": 2, "metal": 2}, "given", "4 to test with, which are set aside"),
+    split_three_ways: ({"glass": 6, "metal": 6}, {"glass": 3, "metal": 3}, {"glass": 2, "metal": 2},
+            "given", "4 to test with, which are set aside"),
     split_val: ({"glass": 6, "metal": 6}, {"glass": 3, "metal": 3}, {}, "given", "left out: nothing"),
     train_and_test: (*BOTH[:2], {"glass": 3, "metal": 3}, "random, by class", "6 to test with"),
     test_without_classes: (*BOTH[:2], {"no class": 4}, "random, by class", "4 to test with"),
     split_by_pattern: ({"cat": 4, "dog": 4}, {"cat": 2, "dog": 2}, {}, "given", "left out: nothing"),
-    a_class_called_train: ({"bus": 4, "car": 4, "train": 4}, {"bus": 1, "car": 1, "train": 1}, {}, "random, by class", "left out: nothing"),
+    a_class_called_train: ({"bus": 4, "car": 4, "train": 4}, {"bus": 1, "car": 1, "train": 1}, {},
+            "random, by class", "left out: nothing"),
     is_valid: ({"glass": 24, "metal": 24}, {"glass": 16, "metal": 16}, {}, "given", "left out: nothing"),
     groups: ({"glass": 16, "metal": 16}, {"glass": 4, "metal": 4}, {}, "random, by group", "left out: nothing"),
-    one_group_has_a_class: ({"glass": 8, "metal": 10}, {"glass": 2}, {}, "random, by group", "not validated: metal (10 images)"),
-    repeats: ({"glass": 32, "metal": 32}, {"glass": 8, "metal": 8}, {}, "random, by class", "left out: repeated rows: 20 (glass/0.png, glass/4.png, glass/8.png, …)"),
-    several_tags: ({"big": 12, "red": 12, "blue": 4}, {"big": 3, "red": 3, "blue": 1}, {}, "random, by tag", "3 tags to train on"),
-    a_column_unused: ({"glass": 4, "metal": 4}, {"glass": 1, "metal": 1}, {}, "random, by class", "left out: columns not used: 1 (camera)"),
+    one_group_has_a_class: ({"glass": 8, "metal": 10}, {"glass": 2}, {},
+            "random, by group", "not validated: metal (10 images)"),
+    repeats: ({"glass": 32, "metal": 32}, {"glass": 8, "metal": 8}, {},
+            "random, by class", "left out: repeated rows: 20 (glass/0.png, glass/4.png, glass/8.png, …)"),
+    several_tags: ({"big": 12, "red": 12, "blue": 4}, {"big": 3, "red": 3, "blue": 1}, {},
+            "random, by tag", "3 tags to train on"),
+    a_column_unused: ({"glass": 4, "metal": 4}, {"glass": 1, "metal": 1}, {},
+            "random, by class", "left out: columns not used: 1 (camera)"),
     deep_16: ({"glass": 4, "metal": 4}, {"glass": 1, "metal": 1}, {}, "random, by class", "left out: nothing"),
     kinds: ({"glass": 6, "metal": 6}, {"glass": 1, "metal": 1}, {}, "random, by class", "left out: nothing"),
-    unicode_names: ({"Straßenbahn": 4, "猫 и кот": 4}, {"Straßenbahn": 1, "猫 и кот": 1}, {}, "random, by class", "left out: nothing"),
+    unicode_names: ({"Straßenbahn": 4, "猫 и кот": 4}, {"Straßenbahn": 1, "猫 и кот": 1}, {},
+            "random, by class", "left out: nothing"),
     links: ({"glass": 8, "metal": 9, "wood": 4}, {"glass": 2, "metal": 2, "wood": 1}, {}, "random, by class",
             "left out: linked folders that were read already: 1 (glass/again)"),
-    hidden: (*BOTH, "random, by class", "left out: hidden: 3 (.thumbnails, glass/._0.png, glass/.hidden.png); not images: 1 (metal/Thumbs.db)"),
+    hidden: (*BOTH, "random, by class",
+            "left out: hidden: 3 (.thumbnails, glass/._0.png, glass/.hidden.png); not images: 1 (metal/Thumbs.db)"),
     stray: (*BOTH, "random, by class", "left out: in no class folder: 2 (0.png, 1.png)"),
-    one_image_class: ({"glass": 8, "metal": 8, "wood": 1}, {"glass": 2, "metal": 2}, {}, "random, by class", "not validated: wood (1 image)"),
-    two_image_class: ({"glass": 8, "metal": 8, "wood": 1}, {"glass": 2, "metal": 2, "wood": 1}, {}, "random, by class", "left out: nothing"),
+    one_image_class: ({"glass": 8, "metal": 8, "wood": 1}, {"glass": 2, "metal": 2}, {},
+            "random, by class", "not validated: wood (1 image)"),
+    two_image_class: ({"glass": 8, "metal": 8, "wood": 1}, {"glass": 2, "metal": 2, "wood": 1}, {},
+            "random, by class", "left out: nothing"),
     copies: ({"glass": 24, "metal": 8}, {"glass": 6, "metal": 2}, {}, "random, by class", "identical copies: 20"),
     copies_in_two_classes: ({"glass": 8, "metal": 9}, {"glass": 2, "metal": 2}, {}, "random, by class",
                             "2 images have a copy with another label (glass/0.png, metal/x.png)"),

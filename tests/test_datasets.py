@@ -146,8 +146,9 @@ def test_awkward_data_sets_are_refused(data_set, tmp_path):
     assert awkward.REFUSED[data_set] in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("data_set", [awkward.groups, awkward.copies, awkward.copies_in_two_classes, awkward.links, awkward.repeats, awkward.nested,
-                                      awkward.several_tags, awkward.train_and_test, awkward.one_image_class], ids=lambda data_set: data_set.__name__)
+@pytest.mark.parametrize("data_set", [
+    awkward.groups, awkward.copies, awkward.copies_in_two_classes, awkward.links, awkward.repeats, awkward.nested,
+    awkward.several_tags, awkward.train_and_test, awkward.one_image_class], ids=lambda data_set: data_set.__name__)
 def test_over_seeds_nothing_is_parted_and_classes_keep_their_shares(data_set, tmp_path):
     "No group and no copy is ever on both sides; a class has a fifth, to within one image; a seed means one split."
     images = read_images(awkward.make(data_set, tmp_path))
@@ -188,13 +189,14 @@ def test_groups_are_split_as_evenly_as_scikit_learn_s(n_groups, n_classes, pure)
 def test_each_kind_of_image_is_what_its_maker_saw(tmp_path):
     "One picture, saved in each way: it comes out the same, and a cache made by fastai's opening isn't used for it."
     picture = np.kron(np.random.RandomState(0).randint(0, 256, (4, 6)), np.ones((16, 16))).astype("uint8")
-    grey, half = Image.fromarray(picture), np.full_like(picture, 255)
+    grey, deep = Image.fromarray(picture), Image.fromarray(picture.astype("uint16") * 257)
+    half = np.full_like(picture, 255)
     half[:, :48] = 0
     lying, upright = Image.Exif(), np.asarray(grey.convert("RGB"))
     lying[0x0112] = 8 # a quarter to the left when shown
     save = {"turned.jpg": (grey.convert("RGB").transpose(Image.Transpose.ROTATE_270), {"exif": lying, "quality": 100}),
-            "cmyk.jpg": (grey.convert("RGB").convert("CMYK"), {"quality": 100}), "palette.gif": (grey.convert("P"), {}), "grey.png": (grey, {}),
-            "deep.png": (Image.fromarray(picture.astype("uint16") * 257), {}), "deep.tif": (Image.fromarray(picture.astype("uint16") * 257), {})}
+            "cmyk.jpg": (grey.convert("RGB").convert("CMYK"), {"quality": 100}), "palette.gif": (grey.convert("P"), {}),
+            "grey.png": (grey, {}), "deep.png": (deep, {}), "deep.tif": (deep, {})}
     for name, (image, options) in save.items():
         image.save(tmp_path / name, **options)
         opened = np.asarray(open_image(tmp_path / name)).astype(int)
@@ -218,11 +220,13 @@ def test_each_kind_of_image_is_what_its_maker_saw(tmp_path):
 def test_what_was_understood_is_said_once_and_is_in_the_row(tmp_path, caplog):
     "Also in a run that fails; and rows of before, which don't have it, are read beside it."
     data_set = awkward.make(awkward.one_image_class, tmp_path)
-    config = {"dataset": data_set, "model_name": "test_resnet", "pretrained": False, "img_size": 16, "batch_size": 4, "epochs": 1, "precision": "fp32"}
+    config = {"dataset": data_set, "model_name": "test_resnet", "pretrained": False, "img_size": 16, "batch_size": 4, "epochs": 1,
+              "precision": "fp32"}
     caplog.clear()
     rows = [fine_tune(read_config(**config, **more)) for more in ({}, {"repeat": 2}, {"learning_rate": 1e30})]
     said = [record.getMessage() for record in caplog.records if "to train on" in record.getMessage()]
-    assert [line.strip().split(":")[0] for line in said[0].split("\n")] == ["one_image_class", "split", "left out"] and len(said) == 1
+    assert len(said) == 1
+    assert [line.strip().split(":")[0] for line in said[0].split("\n")] == ["one_image_class", "split", "left out"]
     assert [row["state"] for row in rows] == ["finished", "finished", "failed"]
     understood = {"train_images": 17, "valid_images": 4, "test_images": 0, "classes": 3, "split": "random, by class",
                   "not_validated": "wood (1 image)", "left_out": None}

@@ -34,7 +34,8 @@ from best_vision_models.timm_benchmarks import (
 
 # %% ../nbs/09_cli.ipynb #4e4d4c9c
 app = typer.Typer(help="Which pretrained image model should I fine-tune?", **TYPER)
-data_app = typer.Typer(help="The files behind the tables: where they are, whether they are right, what is computed from them.", **TYPER)
+data_app = typer.Typer(
+    help="The files behind the tables: where they are, whether they are right, what is computed from them.", **TYPER)
 app.add_typer(data_app, name="data")
 
 Format = StrEnum("Format", ["table", "csv", "json"])

@@ -40,7 +40,7 @@ from fastai.torch_core import set_seed
 from fastai.vision.learner import vision_learner
 
 from .datasets import Images, about_images, bars_move, make_dls, understand_images, validation_files
-from .settings import TYPER, FineTuneConfig, add_fine_tune, read_config, run_app, run_key
+from .settings import TYPER, FineTuneConfig, add_fine_tune, run_app, run_key
 from .sources import BadInput, SourceUnavailable, log, weights_2022, write_run
 
 # %% ../nbs/02_fine_tune.ipynb #718286ea

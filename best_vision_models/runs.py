@@ -122,7 +122,8 @@ def _read_folder(folder: str) -> pd.DataFrame:
     "The runs in a sweep's folder so far, also while it is running: one JSON file a run."
     rows = read_run_files(folder)
     if not rows: raise BadInput(f"{folder}: no runs in it yet: give the folder of a sweep that has run, or a CSV or Parquet file")
-    if all(row.get("error_rate") is None for row in rows): raise BadInput(f"{folder}: no run has an error_rate: {_why(rows)}")
+    if all(row.get("error_rate") is None for row in rows):
+        raise BadInput(f"{folder}: no run has an error_rate: {_why(rows)}")
     return pd.DataFrame(rows).drop(columns="config", errors="ignore")
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .runs import Preds, infer_learning_rate, read_runs
+from .runs import Preds, read_runs
 from .sources import BadInput, SourceUnavailable, check_names, data_dir, log, read_table, weights_2022
 
 # %% ../nbs/06_scores.ipynb #e8f314f6

@@ -75,7 +75,8 @@ def _in_words(error: dict) -> str:
     "One of pydantic's errors, for a person."
     name = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        return f"{name} is not a setting" + (did_you_mean(name, FineTuneConfig.model_fields) or ", see bvm fine-tune --help")
+        near = did_you_mean(name, FineTuneConfig.model_fields)
+        return f"{name} is not a setting{near or ', see bvm fine-tune --help'}"
     message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
     return f"{name} {error['input']!r} {message}" if name else message
 
@@ -86,15 +87,16 @@ def run_key(config: FineTuneConfig) -> str: # 12 hexadecimal digits
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 # %% ../nbs/09_settings.ipynb #0beaa39f
-TYPER = dict(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={
-    "help_option_names": ["-h", "--help"], "token_normalize_func": lambda name: name.replace("-", "_")}) # for each `typer.Typer`
+_CONTEXT = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda name: name.replace("-", "_")}
+TYPER = dict(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=_CONTEXT)
 
 
 def _in_one_line(error: typer.TyperException) -> str:
     "A mistake on the command line, what was probably meant, and where to read more."
     message, context = error.format_message(), getattr(error, "ctx", None)
     if hasattr(error, "possibilities"): # an unknown flag
-        flags = [flag for param in context.command.params for flag in (*param.opts, *param.secondary_opts) if flag.startswith("--")]
+        params = context.command.params
+        flags = [flag for param in params for flag in (*param.opts, *param.secondary_opts) if flag.startswith("--")]
         message = f"no flag is called {error.option_name}{did_you_mean(error.option_name, flags)}"
     return f"{' '.join(message.split())} ({context.command_path if context else 'bvm'} --help shows how)"
 
@@ -129,9 +131,9 @@ def _shown_type(field: FieldInfo) -> str: # such as `<float>` or `<concat|avg>`
 def _as_flag(name: str, field: FieldInfo) -> inspect.Parameter:
     "A setting as an argument of a function that typer makes a command of."
     flags = [f"--{alias}" for alias in getattr(field.validation_alias, "choices", [name])]
-    option = typer.Option(*flags, metavar=_shown_type(field), help=field.description)
+    option = Annotated[str | None, typer.Option(*flags, metavar=_shown_type(field), help=field.description)]
     default = None if field.default_factory or field.default is None else str(field.default)
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[str | None, option])
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option)
 
 
 class _WithSwitches(TyperCommand):
@@ -145,7 +147,7 @@ class _WithSwitches(TyperCommand):
 # %% ../nbs/09_settings.ipynb #ec1df459
 def add_fine_tune(
     app: typer.Typer, # gets the command `fine-tune`
-    run: Callable[[FineTuneConfig, str | None], int], # does a run, may write it to a folder, and returns the exit status
+    run: Callable[[FineTuneConfig, str | None], int], # does a run, may write it to a folder; exit status
 ):
     "One flag per field of `FineTuneConfig`, and `--out`."
     def command(context: typer.Context, *, out, **settings) -> int:
@@ -153,7 +155,8 @@ def add_fine_tune(
             flag = "--model_name" if word in weights_2022() or word in weights_2022().values() else "--dataset"
             raise BadInput(f"{word} stands there without a flag: did you mean {flag} {word}?")
         config = read_config(**{name: value for name, value in settings.items() if value is not None})
-        if config.save_preds and not out: raise BadInput("save_preds needs a folder for the predictions: give --out DIR")
+        if config.save_preds and not out:
+            raise BadInput("save_preds needs a folder for the predictions: give --out DIR")
         return run(config, out)
 
     known = inspect.signature(command).parameters
@@ -161,6 +164,8 @@ def add_fine_tune(
         metavar="<folder>", help="also write the run to this folder, one JSON file per run")])
     flags = [_as_flag(name, field) for name, field in FineTuneConfig.model_fields.items()]
     command.__signature__ = inspect.Signature([known["context"], *flags, out])
-    app.command("fine-tune", cls=_WithSwitches, context_settings={**TYPER["context_settings"], "allow_extra_args": True},
-                help="Fine-tune one model: progress to standard error, the run as one line of JSON to standard output.",
-                epilog="Example: bvm fine-tune --dataset planet --model_name resnet26d --learning_rate 0.008 --out runs")(command)
+    app.command(
+        "fine-tune", cls=_WithSwitches, context_settings={**_CONTEXT, "allow_extra_args": True},
+        help="Fine-tune one model: progress to standard error, the run as one line of JSON to standard output.",
+        epilog="Example: bvm fine-tune --dataset planet --model_name resnet26d --learning_rate 0.008 --out runs",
+    )(command)

@@ -46,7 +46,7 @@ def did_you_mean(
     name: str, # as it was written
     known: Iterable[str], # the names that there are
 ) -> str: # such as ": did you mean learning_rate?", empty where nothing is near
-    "The names that an unknown name may stand for: those with its initials, those with all its words, or those spelled like it."
+    "The names that an unknown name may stand for: with its initials, with all its words, or spelled like it."
     word = name.strip("-").lower()
     words = {each: re.split(r"[_.-]", each.strip("-").lower()) for each in known}
     initials = [each for each, parts in words.items() if "".join(part[:1] for part in parts) == word]

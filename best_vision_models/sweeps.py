@@ -39,7 +39,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, Posit
 from .settings import read_config
 from .sources import BadInput, SourceUnavailable, json_types, read_run_files, weights_2022, write_run
 
-warnings.filterwarnings("ignore", message=".*torch.jit.script.*deprecated") # torchvision's; it would stand above every error
+warnings.filterwarnings("ignore", message=".*torch.jit.script.*deprecated") # it would stand above every error
 
 # %% ../nbs/03_sweeps.ipynb #1c9bc858
 class _Loader(yaml.SafeLoader):
@@ -319,7 +319,8 @@ def _line_to_write(path: tuple, given) -> str | None: # None if this isn't it
     if name is None or rest not in ([], ["values"]): return None
     if rest and not isinstance(given, (str, int, float)): return None
     values = given if isinstance(given, list) else [given]
-    if not all(isinstance(value, (str, int, float)) for value in values): return f"{name}: {{value: …}} or {{values: […, …]}}"
+    if not all(isinstance(value, (str, int, float)) for value in values):
+        return f"{name}: {{value: …}} or {{values: […, …]}}"
     tried = {"values": values[:8]} if rest or isinstance(given, list) else {"value": given}
     line = yaml.safe_dump({name: tried}, default_flow_style=True, allow_unicode=True, width=math.inf).strip()[1:-1]
     return line.replace("]}", ", …]}") if len(values) > 8 else line
@@ -485,7 +486,8 @@ def moved_models(model_names: list[str]) -> dict[str, str]: # the bare name, and
 def configs_to_check(spec: SweepSpec, count: int | None = None) -> list[dict]: # settings of runs
     "All runs of a grid or random sweep; for bayes runs that together try each listed value and each end of a range."
     if spec.method != "bayes": return list(sweep_configs(spec, count).values())
-    tried = {path: list(p.bounds()[:2] if p.distribution in _UNIFORM else p.listed()) for path, p in leaves(spec.parameters)}
+    tried = {path: list(p.bounds()[:2] if p.distribution in _UNIFORM else p.listed())
+             for path, p in leaves(spec.parameters)}
     first = {path: values[0] for path, values in tried.items()}
     return [_nested({**first, path: value}.items()) for path, values in tried.items() for value in values]
 
@@ -493,14 +495,15 @@ def configs_to_check(spec: SweepSpec, count: int | None = None) -> list[dict]: #
 def check_settings(spec: SweepSpec, configs: list[dict]):
     "Raise `BadInput` that names each setting, or value of one, that `fine_tune` doesn't take, and in how many runs."
     for path, p in leaves(spec.parameters):
-        if isinstance(p.value, list): raise BadInput(f"{_dotted(path)} has a list as its one value: write values, not value")
+        if isinstance(p.value, list):
+            raise BadInput(f"{_dotted(path)} has a list as its one value: write values, not value")
     wrong = Counter()
     for config in configs:
         try: read_config(**config)
         except BadInput as error: wrong.update(str(error).split("; "))
     if not wrong: return
-    runs = f"{len(configs)} runs" if spec.method != "bayes" else "runs"
-    said = [what if n == len(configs) else f"{what} ({n} of {runs})" for what, n in wrong.items()]
+    all_or_bayes = {len(configs)} if spec.method != "bayes" else set(wrong.values()) # bayes: how many runs is not known
+    said = [what if n in all_or_bayes else f"{what} ({n} of {len(configs)} runs)" for what, n in wrong.items()]
     raise BadInput("; ".join(said[:5]) + (f"; and {len(said) - 5} more" if len(said) > 5 else ""))
 
 # %% ../nbs/03_sweeps.ipynb #0ceeaf93
@@ -512,9 +515,10 @@ def check_weights(configs: list[dict]): # settings of runs
         raise BadInput(f"timm has no model {', '.join(said)}")
     wanted = {(run.model_name, run.weights_dir) for run in runs if run.pretrained}
     for folder in {folder for _, folder in wanted if folder}:
-        absent = sorted(named for name, where in wanted if where == folder and not _in_folder(named := weights_named(name), folder))
-        if absent: raise BadInput(f"weights_dir {folder} holds no {_few(absent)} (.safetensors or .pth): put them there, or take "
-                                  f"these models out of the sweep")
+        here = sorted(weights_named(name) for name, where in wanted if where == folder)
+        if absent := [weights for weights in here if not _in_folder(weights, folder)]:
+            raise BadInput(f"weights_dir {folder} holds no {_few(absent)} (.safetensors or .pth): put them there, or "
+                           f"take these models out of the sweep")
     _check_hub(sorted({name for name, folder in wanted if not folder}))
 
 
@@ -522,15 +526,15 @@ def _check_hub(model_names: list[str]):
     "Refuse models without weights in timm's cache or on a hub that answers."
     import timm
     without = [name for name in model_names if not timm.is_model_pretrained(weights_named(name))]
-    if without: raise BadInput(f"timm has no weights for {_few(without)}: add pretrained: {{value: false}}, or weights_dir, or "
-                               f"take them out of the sweep")
+    if without: raise BadInput(f"timm has no weights for {_few(without)}: add pretrained: {{value: false}}, or "
+                               f"weights_dir, or take them out of the sweep")
     absent = [weights for weights in map(weights_named, model_names) if not _in_cache(weights)]
     answers = {address: _answers(address) for address in {_address(weights) for weights in absent}}
     lost = [weights for weights in absent if not answers[_address(weights)]]
     if lost: raise SourceUnavailable(
-        f"the weights of {len(lost)} of {len(model_names)} models are not in timm's cache and the hub can't be reached: {_few(lost)}: "
-        f"connect; or copy the cache (HF_HOME) from a machine that has them; or put NAME.safetensors into a folder and add "
-        f"weights_dir: {{value: FOLDER}}; or take these models out of the sweep")
+        f"the weights of {len(lost)} of {len(model_names)} models are not in timm's cache and the hub can't be reached: "
+        f"{_few(lost)}: connect; or copy the cache (HF_HOME) from a machine that has them; or put NAME.safetensors into a "
+        f"folder and add weights_dir: {{value: FOLDER}}; or take these models out of the sweep")
 
 
 def _few(names: list[str]) -> str:
@@ -587,10 +591,11 @@ def not_here(configs: list[dict]) -> list[str]: # names of data sets
     "Which of the runs' data sets would have to be downloaded first."
     from fastai.data.external import URLs, fastai_cfg
 
-    folders = {name: fastai_cfg().path("data") / Path(url).stem for name, url in (("pets", URLs.PETS), ("planet", URLs.PLANET_SAMPLE))}
-    ours = os.environ.get("BVM_IMAGES")
+    ours, fetched = os.environ.get("BVM_IMAGES"), fastai_cfg().path("data")
+    places = {name: [fetched / Path(url).stem, *([Path(ours) / name] if ours else [])]
+              for name, url in (("pets", URLs.PETS), ("planet", URLs.PLANET_SAMPLE))}
     used = dict.fromkeys(read_config(**config).dataset for config in configs)
-    return [name for name in used if name in folders and not folders[name].is_dir() and not (ours and (Path(ours) / name).is_dir())]
+    return [name for name in used if name in places and not any(place.is_dir() for place in places[name])]
 
 # %% ../nbs/03_sweeps.ipynb #054923bc
 _NEEDS = ("dataset", "label_pattern", "seed", "model_name", "pretrained", "weights_dir", "batch_size", "accumulate")
@@ -603,7 +608,7 @@ def needs_of(configs: list[dict]) -> list[dict]:
 
 
 def check_sweep(spec: SweepSpec, count: int | None = None):
-    "Raise what `run_sweep` would raise before its first run: `BadInput`, or `SourceUnavailable` for what this machine lacks."
+    "Raise what `run_sweep` would before its first run: `BadInput`, or `SourceUnavailable` for what this machine lacks."
     if other_program(spec): return
     configs = configs_to_check(spec, count or (None if spec.method == "grid" else spec.run_cap or 20))
     check_settings(spec, configs)
@@ -611,7 +616,8 @@ def check_sweep(spec: SweepSpec, count: int | None = None):
     absent = not_here(needs)
     check_images_of([need for need in needs if read_config(**need).dataset not in absent])
     check_weights(needs)
-    if absent: raise SourceUnavailable(f"the images of {' and '.join(absent)}: bvm sweep run downloads them; or put them into DIR/{absent[0]} and set BVM_IMAGES=DIR")
+    if absent: raise SourceUnavailable(f"the images of {' and '.join(absent)}: bvm sweep run downloads them; or put them "
+                                       f"into DIR/{absent[0]} and set BVM_IMAGES=DIR")
 
 # %% ../nbs/03_sweeps.ipynb #3fbbe0d0
 def missing_runs(
@@ -696,9 +702,10 @@ def failure_reasons(
     rows = runs if isinstance(runs, list) else read_run_files(runs)
     alike = {}
     for row in rows:
-        if row.get("state") in ("failed", "crashed"): alike.setdefault((row["state"], failure_kind(row)), []).append(row)
-    found = [{"state": state, "runs": len(same), "reason": same[0].get("reason") or kind, "run_id": same[0].get("run_id")}
-             for (state, kind), same in alike.items()]
+        if row.get("state") not in ("failed", "crashed"): continue
+        alike.setdefault((row["state"], failure_kind(row)), []).append(row)
+    found = [{"state": state, "runs": len(same), "reason": first.get("reason") or kind, "run_id": first.get("run_id")}
+             for (state, kind), same in alike.items() for first in same[:1]]
     return sorted(found, key=lambda entry: -entry["runs"])
 
 
@@ -707,7 +714,8 @@ def describe_failures(runs: str | Path | list[dict]) -> list[str]: # lines; none
     reasons = failure_reasons(runs)
     lines = [f"{entry['runs']} {entry['state']}: {entry['reason']}" for entry in reasons]
     states = {entry["state"] for entry in reasons}
-    if "failed" in states: lines.append("once the cause is mended, the sweep's command with --retry_failed does the failed runs again")
+    if "failed" in states:
+        lines.append("once the cause is mended, the sweep's command with --retry_failed does the failed runs again")
     if "crashed" in states: lines.append("the sweep's command does the crashed runs again")
     return lines
 
@@ -944,8 +952,8 @@ def _ray(address: str | None, agents: int | None):
 def _start_ray(ray, address: str | None, **local):
     "`ray.init`; says in one line why Ray doesn't start."
     for _ in range(5):
-        try: return ray.init(address=address or "local", include_dashboard=None if address else False, log_to_driver=False,
-                             logging_level="ERROR", configure_logging=True, **local)
+        try: return ray.init(address=address or "local", include_dashboard=None if address else False,
+                             log_to_driver=False, logging_level="ERROR", configure_logging=True, **local)
         except ConnectionError:
             raise BadInput(f"no Ray cluster at {address}: start one with ray start --head, or leave out the address") from None
         except Exception as error: # Ray has no class of its own for this
@@ -1057,7 +1065,8 @@ def run_sweep(
     with ExitStack() as stack:
         folder = stack.enter_context(_sweep_folder(spec, out))
         empty = not any(folder.glob("*.json")) # a sweep that is refused before its first run leaves the folder to another
-        stack.push(lambda error, *_: (folder / "sweep.yaml").unlink() if error in (BadInput, SourceUnavailable) and empty else None)
+        refused = (BadInput, SourceUnavailable)
+        stack.push(lambda error, *_: (folder / "sweep.yaml").unlink() if error in refused and empty else None)
         rows = read_run_files(folder)
         jobs = (_Bayes if spec.method == "bayes" else _Listed)(spec, rows, count, retry_failed)
         if not jobs.left() or _on_target(spec, rows):
@@ -1074,7 +1083,8 @@ def run_sweep(
         deaths, room, looked, ended = Counter(), 0, 0, []
         while True:
             if time.time() - looked > 2: room, looked = agents or _share(ray, agents, gpus_per_run)[1], time.time()
-            while crew.idle and not crew.to_check and jobs.left() and not presses and (job := jobs.next()): crew.give(job)
+            may_give = not presses and not crew.to_check
+            while may_give and crew.idle and jobs.left() and (job := jobs.next()): crew.give(job)
             if not presses: crew.hire(min(room, len(crew.busy) + jobs.left()))
             if not crew.busy and (presses or not jobs.left()): break
             progress.show(jobs.left(), len(crew.busy))
@@ -1092,7 +1102,8 @@ def run_sweep(
                 progress.ended(row)
                 ended.append(row)
                 if len(ended) == ALIKE and _alike(ended) and jobs.left() and not presses:
-                    progress.say(f"the first {ALIKE} runs, which differ in most settings, failed alike: stopping here, with {jobs.left()} runs left")
+                    progress.say(f"the first {ALIKE} runs, which differ in most settings, failed alike: stopping here, with "
+                                 f"{jobs.left()} runs left")
                     presses.append(time.time())
                 if _on_target(spec, [row]): presses.append(time.time())
         progress.show(jobs.left(), 0, end=True)

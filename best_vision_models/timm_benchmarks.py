@@ -298,7 +298,9 @@ def read_benchmark(
     merged = _read_merged(part, source, choice).dropna(subset="result_model")
     current = _architecture(merged.model) == _architecture(merged.weights)
     if names == "exact": merged = merged[merged.model == merged.result_model]
-    else: merged = merged.loc[current.sort_values(ascending=False, kind="stable").index].drop_duplicates(["result_model", "img_size"]).sort_index()
+    else:
+        current_first = merged.loc[current.sort_values(ascending=False, kind="stable").index]
+        merged = current_first.drop_duplicates(["result_model", "img_size"]).sort_index()
     merged = merged.reset_index(drop=True).assign(family=benchmark_family(merged.model.reset_index(drop=True)))
     last = ["secs", "family", "weights", "result_model"]
     return merged[[column for column in merged if column not in last] + last]

@@ -4,13 +4,7 @@ import re
 from pathlib import Path
 
 # A notebook's first digit → its part, in the order in which a reader meets them.
-PARTS = {
-    "2": "The two analyses",
-    "3": "How far to trust them",
-    "4": "Your turn",
-    "0": "Tables and settings",
-    "1": "Training",
-}
+PARTS = {"1": "Chapters", "2": "Chapters", "0": "The library"}
 
 
 def notebooks(folder: Path) -> list[Path]: # in the order of their numbers
@@ -19,8 +13,7 @@ def notebooks(folder: Path) -> list[Path]: # in the order of their numbers
 
 def parts(folder: Path) -> dict[str, list[Path]]: # title of the part → its notebooks
     "The parts that have notebooks."
-    found = {title: [path for path in notebooks(folder) if path.name[0] == digit] for digit, title in PARTS.items()}
-    return {title: paths for title, paths in found.items() if paths}
+    return {title: [path for path in notebooks(folder) if PARTS[path.name[0]] == title] for title in PARTS.values()}
 
 
 def exported_module(cells: list[dict]) -> str | None:

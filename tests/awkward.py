@@ -246,7 +246,7 @@ UNDERSTOOD = {
     split_three_ways: ({"glass": 6, "metal": 6}, {"glass": 3, "metal": 3}, {"glass": 2, "metal": 2}, "given", "4 to test with, which are set aside"),
     split_val: ({"glass": 6, "metal": 6}, {"glass": 3, "metal": 3}, {}, "given", "left out: nothing"),
     train_and_test: (*BOTH[:2], {"glass": 3, "metal": 3}, "random, by class", "6 to test with"),
-    test_without_classes: (*BOTH[:2], {None: 4}, "random, by class", "4 to test with"),
+    test_without_classes: (*BOTH[:2], {"no class": 4}, "random, by class", "4 to test with"),
     split_by_pattern: ({"cat": 4, "dog": 4}, {"cat": 2, "dog": 2}, {}, "given", "left out: nothing"),
     a_class_called_train: ({"bus": 4, "car": 4, "train": 4}, {"bus": 1, "car": 1, "train": 1}, {}, "random, by class", "left out: nothing"),
     is_valid: ({"glass": 24, "metal": 24}, {"glass": 16, "metal": 16}, {}, "given", "left out: nothing"),

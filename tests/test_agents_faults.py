@@ -195,7 +195,7 @@ def kernel_ends(case: Case, at: str):
     case.moment(at)
     kernel.kill()
     kernel.wait()
-    case.wait_for(lambda: not processes_of(case.folder / "logs", "BVM_DIARY"), 60)
+    case.wait_for(lambda: not processes_of(case.folder / "logs", "BVM_DIARY"), 900)
     return find_agents(case.folder / "logs").cut_off()
 
 

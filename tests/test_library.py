@@ -53,12 +53,14 @@ def test_wheel_carries_its_tables(tmp_path):
     assert str(tmp_path) in done.stdout and "convnext_tiny_in22k" in done.stdout
 
 
+PUBLISHED = read_summary("final_sweep_published")
+
 # Each exported function of the light modules that keeps only the rows of a name it is given, called with a typo.
 TYPOS = {
-    "charts.error_by_fit_time": (lambda: error_by_fit_time(read_summary("final_sweep_published"), ["vit", "convnxt"]), "convnext"),
+    "charts.error_by_fit_time": (lambda: error_by_fit_time(PUBLISHED, ["vit", "convnxt"]), "convnext"),
     "charts.accuracy_by_speed": (lambda: accuracy_by_speed(read_benchmark("infer", "timm_2022"), "infer", ["levitt"]), "levit"),
-    "scores.rank": (lambda: rank(read_summary("final_sweep_published"), "planets"), "planet"),
-    "scores.pick_models": (lambda: pick_models(read_summary("final_sweep_published"), "pest", 60), "pets"),
+    "scores.rank": (lambda: rank(PUBLISHED, "planets"), "planet"),
+    "scores.pick_models": (lambda: pick_models(PUBLISHED, "pest", 60), "pets"),
     "runs.read_preds": (lambda: read_preds(data_dir() / "summaries" / "ensembles_digits.csv", "digit"), "digits"),
     "timm_benchmarks.choose_benchmark": (lambda: choose_benchmark("infer", "timm_2026", device="rtx390"), "rtx3090"),
     "timm_benchmarks.read_benchmark": (lambda: read_benchmark("infer", "timm_2026", device="509O"), "5090"),
@@ -75,10 +77,9 @@ def test_a_typo_in_a_name_is_an_error_with_the_nearest_one(function):
 
 
 def test_no_function_that_takes_a_name_is_left_out_of_typos():
-    "`families` of `ranks_by_offset` are each model's, not a choice of rows; `read_speeds` and such take a source."
-    takes = {"family", "families", "dataset", "datasets", "device", "devices", "model_name", "model_names", "models", "choice"}
-    tables = {"family", "family_colour", "ranks_by_offset", "behind_front", "shortlist", "near_other_fronts", "pretraining", "weights_of", "make_weights_2022",
-              "benchmark_family"} # a column, or a table of models, goes in
+    "`tables` take a column, a table of models, or each model's family: nothing is chosen by a name."
+    takes = {"family", "families", "dataset", "datasets", "device", "devices", "model_name", "models", "choice"}
+    tables = {"family", "family_colour", "ranks_by_offset", "behind_front", "shortlist", "near_other_fronts", "weights_of"}
     for name in ("runs", "scores", "timm_benchmarks", "charts"):
         module = importlib.import_module(f"best_vision_models.{name}")
         for function in (getattr(module, exported) for exported in module.__all__):
@@ -86,8 +87,9 @@ def test_no_function_that_takes_a_name_is_left_out_of_typos():
             if takes & {*inspect.signature(function).parameters}: assert f"{name}.{function.__name__}" in TYPOS
 
 
-PAIRS = {"efficientnet_b2": "efficientnet_b2a", "efficientnet_b3": "efficientnet_b3a", "mnasnet_100": "mnasnet_b1", "semnasnet_100": "mnasnet_a1",
-         "seresnext26t_32x4d": "seresnext26tn_32x4d", "vit_base_r50_s16_384": "vit_base_resnet50_384"} # today's name: the retired one
+PAIRS = { # today's name: the retired one
+    "efficientnet_b2": "efficientnet_b2a", "efficientnet_b3": "efficientnet_b3a", "mnasnet_100": "mnasnet_b1",
+    "semnasnet_100": "mnasnet_a1", "seresnext26t_32x4d": "seresnext26tn_32x4d", "vit_base_r50_s16_384": "vit_base_resnet50_384"}
 
 
 @pytest.mark.parametrize("source", ["timm_2022", "timm_2026"])
@@ -96,7 +98,7 @@ def test_one_checkpoint_is_one_row_under_its_current_name(sources, source):
     sources(source)
     twice = set()
     for file in list_benchmarks(source).itertuples():
-        choice = dict(precision=file.precision, layout=file.layout, torch=file.torch, cuda=file.cuda, device=file.device, compiled=file.compiled)
+        choice = {column: getattr(file, column) for column in ("precision", "layout", "torch", "cuda", "device", "compiled")}
         benchmark = read_benchmark(file.part, source, **choice)
         assert not benchmark.duplicated(["weights", "img_size"]).any(), file.file
         merged = merge_benchmark(file.part, source, file.file).dropna(subset="result_model")
@@ -117,7 +119,8 @@ def test_imagenet_shows_the_current_name(bvm, offline):
 def run_chapter(monkeypatch, name, line, instead):
     "The code of a chapter with `instead` put before `line`, as a reader does who changes a value marked `change me`."
     monkeypatch.setattr(charts, "set_renderer", lambda: None)
-    cells = [cell.source for cell in nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4).cells if cell.cell_type == "code"]
+    notebook = nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4)
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     assert sum(source.count(f"\n{line}") for source in cells) == 1
     scope = {"display": lambda *tables: None}
     for source in cells: exec(source.replace(f"\n{line}", f"\n{instead}\n{line}"), scope)
@@ -137,8 +140,8 @@ def other_devices(devices: dict) -> dict:
     "Each set of devices that the comment of chapter 17 allows, by what is different in it."
     new_names = list_benchmarks("timm_2026").query("part == 'infer' and torch != 'pt113'")
     columns = ["precision", "layout", "torch", "device", "compiled"]
-    every = {f"{'CPU ' if 'cpu' in file.device else ''}{file.Index}{' c' if file.compiled else ''}": {c: getattr(file, c) for c in columns}
-             for file in new_names.itertuples()}
+    every = {f"{'CPU ' if 'cpu' in file.device else ''}{file.Index}{' c' if file.compiled else ''}":
+             {column: getattr(file, column) for column in columns} for file in new_names.itertuples()}
     fewest = ("RTX 4090", "RTX 4090 c", "RTX 5090", "RTX 5090 c", "CPU i7 c")
     return {"all others too": devices | every, "the fewest": {name: devices[name] for name in fewest}} | {
         f"without {one}": {name: choice for name, choice in devices.items() if name != one} for one in devices if "5090" not in one}
@@ -150,4 +153,5 @@ def test_chapter_17_with_other_devices(monkeypatch, sources):
     devices = run_chapter(monkeypatch, "17_today", "RULE = ", "")["DEVICES"]
     sets = other_devices(devices)
     assert len(sets["all others too"]) > len(devices) + 10
-    for what, changed in sets.items(): assert run_chapter(monkeypatch, "17_today", "RULE = ", f"DEVICES = {changed}")["DEVICES"] == changed, what
+    for what, changed in sets.items():
+        assert run_chapter(monkeypatch, "17_today", "RULE = ", f"DEVICES = {changed}")["DEVICES"] == changed, what

@@ -150,7 +150,10 @@ def test_settings_are_shown(site, name):
     assert [line for line in settings if line not in shown] == []
 
 
-@pytest.mark.parametrize("name", PAGES)
+ONE_OF_EACH_KIND = ["index", "06_scores", "11_pets", "explorer", "api", "search"]
+
+
+@pytest.mark.parametrize("name", [name if name in ONE_OF_EACH_KIND else pytest.param(name, marks=pytest.mark.slow) for name in PAGES])
 def test_page(name, page, site):
     page.set_viewport_size(WIDE)
     page.visit(name)

@@ -18,7 +18,8 @@ A run of which nothing was heard for `crash_after` seconds counts as crashed, an
 One whose process reported exit code 255 is `killed`; other codes than 0 are `failed`. `server.fail(seconds, how)` puts it
 out of order for a while: `500` answers every call with that status; `silence` takes calls and hangs up without a word;
 `hang` takes them and says nothing at all; `refuse` takes no connections; `restart` ends those that there are, too, then goes on
-with what it had stored. `server.lose_next = True`: it hands out one run and hangs up before it says so.
+with what it had stored. `server.lose_next = True`: it hands out one run and hangs up before it says so. With `server.wanted` it hands out nothing before so
+many agents have joined.
 
 Anything else that is asked for is answered with an error and kept in `server.unknown`: the SDK asks for
 `OrganizationCoreWeaveOrganizationID` and `/sdk/otel/...`, and goes on without.
@@ -47,7 +48,7 @@ class WandbServer(ThreadingHTTPServer):
         self.crash_after, self.lock = crash_after, threading.RLock()
         self.sweeps, self.runs, self.agents, self.to_stop = {}, {}, {}, set()
         self.calls, self.unknown, self.keys_seen, self.connections = [], [], set(), set()
-        self.failing_until, self.how, self.lose_next = 0, "500", False
+        self.failing_until, self.how, self.lose_next, self.wanted = 0, "500", False, 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def fail(self, seconds: float, how: str = "500"): # or silence, hang, refuse, restart
@@ -120,6 +121,7 @@ class WandbServer(ThreadingHTTPServer):
         running = json.loads(runState or "{}")
         if stop := [name for name in running if name in self.to_stop]:
             return {"agentHeartbeat": {"agent": {"id": id}, "commands": json.dumps([{"type": "stop", "run_id": name} for name in stop])}}
+        if not running and len(self.agents) < self.wanted: return {"agentHeartbeat": {"agent": {"id": id}, "commands": "[]"}}
         if not running and sweep["waiting"]:
             config, name = sweep["waiting"].pop(0), uuid.uuid4().hex[:8]
             self.runs[name] = self._new_run(name, sweep["project"], sweep["name"], {k: {"value": v} for k, v in config.items()})

@@ -570,9 +570,9 @@ def my_images(tmp_path, monkeypatch):
     from PIL import Image
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", ENV["PYTHONPATH"])
-    for label, colour in (("cats", "red"), ("dogs", "blue")):
+    for n, label in enumerate(("cats", "dogs")):
         (tmp_path / "my_images" / label).mkdir(parents=True)
-        for i in range(25): Image.new("RGB", (40, 30), colour).save(tmp_path / "my_images" / label / f"{i}.jpg")
+        for i in range(25): Image.new("RGB", (40, 30), (200 * n, 10 * i, 0)).save(tmp_path / "my_images" / label / f"{i}.jpg")
     (tmp_path / "my_weights").mkdir()
     torch.save(timm.create_model("resnet26d").state_dict(), tmp_path / "my_weights" / "resnet26d.bt_in1k.pth")
     for name in ("convnext_tiny.fb_in22k", "levit_256.fb_dist_in1k"): (tmp_path / "my_weights" / f"{name}.safetensors").touch()

@@ -34,8 +34,19 @@ import yaml
 
 from .sources import BadInput, SourceUnavailable, json_types, write_run
 from best_vision_models.sweeps import (
-    EarlyTerminate, SweepSpec, _key_of, _nested, _sweep_folder, config_key, fine_tune_run, leaves, missing_runs, read_sweep,
-    run_sweep, sweep_configs, with_our_command,
+    EarlyTerminate,
+    SweepSpec,
+    _key_of,
+    _nested,
+    _sweep_folder,
+    config_key,
+    fine_tune_run,
+    leaves,
+    missing_runs,
+    read_sweep,
+    run_sweep,
+    sweep_configs,
+    with_our_command,
 )
 
 # %% ../nbs/04_agents.ipynb #ae1ed3c0
@@ -52,11 +63,12 @@ def _wandb():
 
 
 def _server_answers() -> bool:
-    "Does W&B's server say anything but that it is out of order or busy? Asked without a key, and without wandb's own patience."
+    "Does W&B's server say anything but that it is out of order or busy? Asked without a key or wandb's own patience."
     import requests
     import wandb
 
-    try: answer = requests.post(f"{wandb.setup().settings.base_url}/graphql", json={"query": "query Viewer { viewer { id } }"}, timeout=15)
+    address, question = f"{wandb.setup().settings.base_url}/graphql", {"query": "query Viewer { viewer { id } }"}
+    try: answer = requests.post(address, json=question, timeout=15)
     except requests.RequestException: return False
     return answer.status_code < 500 and answer.status_code != 429
 
@@ -80,7 +92,8 @@ def create_sweep(
     try: sweep = wandb.sweep(_as_wandb_has_it(spec), project=project, entity=entity or None)
     except Exception as error:
         raise SourceUnavailable(f"W&B did not take the sweep ({_first_line(error)}): try again later") from None
-    entity = entity or os.environ.get("WANDB_ENTITY") or wandb.Api().default_entity # the variable holds the server's answer
+    # The variable holds the server's answer.
+    entity = entity or os.environ.get("WANDB_ENTITY") or wandb.Api().default_entity
     return f"{entity}/{project}/{sweep}"
 
 
@@ -118,15 +131,16 @@ def _fetch_sweep(path: str, api) -> _Recorded:
         signs = {run.id: (_wandb_state(run), run.heartbeat_at) for run in runs}
         return _Recorded(sweep.config, sweep.state.upper(), _rows(runs, sweep.config, name), signs)
     except BadInput: raise
-    except Exception as error: raise SourceUnavailable(f"W&B could not be read ({_first_line(error)}): try again later") from None
+    except Exception as error:
+        raise SourceUnavailable(f"W&B could not be read ({_first_line(error)}): try again later") from None
 
 
 def _find_sweep(path: str, api):
     "W&B's sweep."
     try: return api.sweep(path)
     except Exception as error:
-        if "not find sweep" in str(error): raise BadInput(f"W&B has no sweep {path}: its page shows entity/project/id") from None
-        raise
+        if "not find sweep" not in str(error): raise
+        raise BadInput(f"W&B has no sweep {path}: its page shows entity/project/id") from None
 
 
 def read_wandb_sweep(
@@ -134,17 +148,18 @@ def read_wandb_sweep(
 ) -> list[dict]: # rows of the runs table, each with its `config` as W&B has it
     """Every run of a W&B sweep, those under way too (state `running`).
 
-    A run is `finished` when it got to its end. W&B also calls a run finished whose program was cut off, if another process
-    reported its end. So where the runs of a sweep measure `fit_time`, which is known only at the end, a finished run that
-    lacks it is `crashed` here; not if the sweep's `early_terminate` can have ended it, that is, if it has trained as many
-    epochs as hyperband asks for first. Where no run has a `fit_time`, there is only W&B's word.
+    A run is `finished` when it got to its end. W&B also calls a run finished whose program was cut off, if another
+    process reported its end. So where the runs of a sweep measure `fit_time`, which is known only at the end, a
+    finished run that lacks it is `crashed` here; not if the sweep's `early_terminate` can have ended it, that is, if
+    it has trained as many epochs as hyperband asks for first. Where no run has a `fit_time`, there is only W&B's word.
     """
     return _fetch_sweep(sweep, _wandb().Api()).rows
 
 # %% ../nbs/04_agents.ipynb #a6e00012
 def _rows(runs: list, content: dict, sweep: str) -> list[dict]: # `content`: the sweep's configuration
     "W&B's runs as rows of the runs table."
-    timed = _OUR_MODULE in map(str, content.get("command") or []) or any(run.summary.get("fit_time") is not None for run in runs)
+    ours = _OUR_MODULE in map(str, content.get("command") or [])
+    timed = ours or any(run.summary.get("fit_time") is not None for run in runs)
     early = content.get("early_terminate")
     first_band = min(EarlyTerminate(**early).bands()) if early else math.inf
     return [_row(run, sweep, _state(run, timed, first_band)) for run in runs]
@@ -158,10 +173,11 @@ def _state(run, timed: bool, first_band: float) -> str:
     state = _wandb_state(run)
     if timed and state in ("finished", "killed") and seen("fit_time") is None:
         return "finished" if (seen("epoch") or 0) >= first_band else "crashed"
-    return {"killed": "crashed", "preempted": "crashed", "preempting": "running", "pending": "running"}.get(state, state)
+    ours = {"killed": "crashed", "preempted": "crashed", "preempting": "running", "pending": "running"}
+    return ours.get(state, state)
 
 
-NEVER_STARTED = 15 * 60 # seconds after which a run that was handed to an agent, and of which W&B has heard nothing, is given up
+NEVER_STARTED = 15 * 60 # seconds after which a run is given up that was handed to an agent and not heard of
 
 
 def _wandb_state(run) -> str:
@@ -179,11 +195,13 @@ def _age(moment: str | None) -> float: # of 2026-11-24T18:03:05, UTC
 def _row(run, sweep: str, state: str) -> dict:
     "A W&B run as a row of the runs table."
     config = {name: value for name, value in run.config.items() if not name.startswith("_")}
-    summary = {name: run.summary.get(name) for name in ("error_rate", "valid_loss", "train_loss", "fit_time", "GPU_mem")}
+    measured = ("error_rate", "valid_loss", "train_loss", "fit_time", "GPU_mem")
+    summary = {name: run.summary.get(name) for name in measured}
     if summary["error_rate"] is None and run.summary.get("accuracy_multi") is not None:
         summary["error_rate"] = 1 - run.summary["accuracy_multi"]
     if "num_experiments" in config: config.setdefault("repeat", config["num_experiments"]) # upstream's name for it
-    return {**config, **summary, "sweep": sweep, "run_id": run.id, "state": state, "started_at": run.created_at, "config": config}
+    return {**config, **summary, "sweep": sweep, "run_id": run.id, "state": state, "started_at": run.created_at,
+            "config": config}
 
 # %% ../nbs/04_agents.ipynb #c4c40ad8
 GRACE = 20 # seconds that a run has to end when it is told to
@@ -206,7 +224,7 @@ def _lives(process: psutil.Process) -> bool:
 
 def _end(processes: list[psutil.Process]):
     "End processes: asked first, killed after `GRACE` seconds."
-    # wandb's service, wandb-core, goes by itself when its program has gone; before that it has that program's last words to send.
+    # wandb's service, wandb-core, goes by itself when its program has gone; till then it may have last words to send.
     asked = [process for process in processes if not _is_service(process)]
     for process in asked: _signal(process, signal.SIGTERM)
     _wait(asked, GRACE)
@@ -233,7 +251,7 @@ def _signal(process: psutil.Process, number: int):
 
 # %% ../nbs/04_agents.ipynb #a6e0001c
 class _Diary:
-    "What an agent did, one JSON object a line. Its keeper, the agent and its runs add to it; a table of agents is read from it."
+    "What an agent did, one JSON object a line: its keeper, the agent and its runs add to it, the table reads it."
     def __init__(self, path: str | Path): self.path = Path(path)
 
     def add(self, what: str, **more):
@@ -263,7 +281,7 @@ def _so_far(notes: list[dict]) -> dict: # runs by `run_id`, method, total, varie
         what, run = note["what"], runs.get(note.get("run_id"))
         if what == "sweep": sweep = {name: note[name] for name in sweep}
         elif what == "run": runs[note["run_id"]] = {"code": None, "stopped": False, "reason": "", **note}
-        elif run and what in ("epoch", "stopped", "ended"): run.update({k: v for k, v in note.items() if k not in ("what", "at")})
+        elif run: run.update({name: value for name, value in note.items() if name not in ("what", "at")})
         state = {"run": "training", "ended": "between runs", "epoch": "training"}.get(what, note.get("state", state))
     return {"runs": runs, "state": state, **sweep}
 
@@ -308,14 +326,16 @@ def _same_process(pid: int, started: float) -> psutil.Process | None:
 
 def _with_known(rows: list[dict], known: dict[str, str]) -> list[dict]:
     "Rows from W&B; of those that it believes at work or crashed, what is known here."
-    return [{**row, "state": known.get(row["run_id"]) or row["state"]} if row["state"] in ("running", "crashed") else row for row in rows]
+    better = {run_id: state for run_id, state in known.items() if state}
+    return [{**row, "state": better.get(row["run_id"], row["state"])} if row["state"] in ("running", "crashed") else row
+            for row in rows]
 
 
-PATIENCE = 90 # seconds: a run's process gives W&B a sign of life every 30 s, and after a failure tries again within 60 s
+PATIENCE = 90 # seconds: a run gives W&B a sign of life every 30 s, and after a failure tries again within 60 s
 
 
 class _Doubts:
-    "Tells runs elsewhere that have crashed from those that W&B has not heard of for another reason, such as its own silence."
+    "Tells runs elsewhere that have crashed from those that W&B has not heard of because it was silent itself."
     def __init__(self): self.first = {}
 
     def among(self, signs: dict[str, tuple]) -> set[str]: # `run_id`s
@@ -325,7 +345,7 @@ class _Doubts:
     def _doubtful(self, run_id: str, state: str, heard) -> bool:
         first, since = self.first.setdefault(run_id, (heard, time.time()))
         if heard != first: self.first[run_id] = ("alive", since)
-        if state in ("running", "pending"): return heard == first # until there is a new sign of life, or W&B gives it up
+        if state in ("running", "pending"): return heard == first # till it gives a new sign, or W&B gives it up
         return state == "crashed" and time.time() - since < PATIENCE
 
 # %% ../nbs/04_agents.ipynb #a6e00022
@@ -344,9 +364,12 @@ def _cut_off(
             if set(states.get(key, ())) == {"crashed"} and tries[key] < ATTEMPTS]
 
 
-_CLAIM = """mutation UpsertBucket($name: String, $project: String, $entity: String, $sweep: String, $state: String, $config: JSONString) {
-    upsertBucket(input: {name: $name, modelName: $project, entityName: $entity, sweep: $sweep, state: $state, config: $config}) {
-        bucket { name } inserted } }"""
+_CLAIM = """
+mutation UpsertBucket($name: String, $project: String, $entity: String, $sweep: String, $state: String,
+                      $config: JSONString) {
+    upsertBucket(input: {name: $name, modelName: $project, entityName: $entity, sweep: $sweep, state: $state,
+                         config: $config}) { bucket { name } inserted }
+}"""
 
 
 def _claim(api, sweep: str, key: str, attempt: int, config: dict) -> str | None: # `run_id`
@@ -360,7 +383,7 @@ def _claim(api, sweep: str, key: str, attempt: int, config: dict) -> str | None:
 
 # %% ../nbs/04_agents.ipynb #a6e00025
 class _Completing:
-    "What is added to wandb's own agent: a diary, and a grid's cut-off runs, done again once the grid has been handed out."
+    "What is added to wandb's own agent: a grid's cut-off runs are done again once the grid has been handed out."
     def take_up(self, sweep: str, diary: _Diary, early: bool): # early: does the sweep end runs early?
         self.sweep, self.diary, self.early, self.why = sweep, diary, early, ""
         self.doubts, self.next_look, self.pause = _Doubts(), 0, 1
@@ -387,7 +410,8 @@ class _Completing:
         except SourceUnavailable as error: raise _Wait(f"waiting: {error}") from None
         try: spec = read_sweep(recorded.content)
         except BadInput: return [] # a sweep that isn't ours
-        if recorded.state not in ("RUNNING", "PENDING", "FINISHED"): self.why = f"ended: the sweep is {recorded.state.lower()} on W&B"
+        if recorded.state not in ("RUNNING", "PENDING", "FINISHED"):
+            self.why = f"ended: the sweep is {recorded.state.lower()} on W&B"
         if self.why or spec.method != "grid": return []
         known = _known_here(self.diary.path.parent.parent)
         rows = _with_known(recorded.rows, known)
@@ -409,7 +433,8 @@ class _Wait(Exception): "Nothing to do now; the message says what for."
 class _Noting:
     "What is added to wandb's own agent: it writes down which run it starts, and how it ended."
     def _command_run(self, command):
-        run_id, config, me = command["run_id"], {name: given["value"] for name, given in command["args"].items()}, psutil.Process()
+        run_id, me = command["run_id"], psutil.Process()
+        config = {name: given["value"] for name, given in command["args"].items()}
         self.diary.add("run", run_id=run_id, config=config, agent=[me.pid, me.create_time(), platform.node()])
         while not self._started(command):
             self.diary.add("state", state="waiting: W&B does not answer")
@@ -443,11 +468,12 @@ class _Noting:
         super()._command_exit(command)
 
 
-class _CannotStart(BaseException): "A run can't be started; the message says why. wandb's agent catches every `Exception`."
+class _CannotStart(BaseException): # wandb's agent catches every `Exception`
+    "A run can't be started; the message says why."
 
 # %% ../nbs/04_agents.ipynb #a6e00028
 def _work(sweep: str, count: int, diary: _Diary) -> str: # why it ended
-    "Be a `wandb agent` until there is nothing left to do; one that has imported `fine_tune`, if that is what the sweep runs."
+    "Be a `wandb agent` until nothing is left to do; one that has imported `fine_tune`, if the sweep runs that."
     import wandb
     from wandb import wandb_agent
 
@@ -463,7 +489,8 @@ def _work(sweep: str, count: int, diary: _Diary) -> str: # why it ended
 
     class Agent(_Noting, _Completing, wandb_agent.Agent): pass
     function = _function(content, diary)
-    agent = Agent(api, multiprocessing.Queue(), sweep_id=path.split("/")[-1], function=function, count=count - done if count else None)
+    agent = Agent(api, multiprocessing.Queue(), sweep_id=path.split("/")[-1], function=function,
+                  count=count - done if count else None)
     agent.take_up(path, diary, early="early_terminate" in content)
     agent.run()
     for process in agent._run_processes.values(): process.poll() # it may have waited for its last run without looking
@@ -499,8 +526,9 @@ def _function(content: dict, diary: _Diary): # for wandb's agent, which calls it
     command = [str(word) for word in content.get("command") or []]
     if _OUR_MODULE not in command or not hasattr(os, "fork"): return None
     multiprocessing.set_start_method("fork")
-    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1") # looking for a GPU in the other way makes forks unable to use it
-    import best_vision_models.fine_tune # noqa: F401
+    # Looking for a GPU in the other way makes forks unable to use it.
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    import best_vision_models.fine_tune  # noqa: F401
 
     flags = [word for word in command[command.index(_OUR_MODULE) + 1:] if not word.startswith("${")]
     return lambda: _fork(flags, diary)
@@ -547,7 +575,7 @@ def _reporter(diary: _Diary, run_id: str):
         order, done = 100, 0
         def after_epoch(self):
             self.done += 1
-            metrics = dict(zip(self.recorder.metric_names[1:-1], self.recorder.log[1:]))
+            metrics = dict(zip(self.recorder.metric_names[1:-1], self.recorder.log[1:], strict=False))
             error_rate = 1 - metrics["accuracy_multi"] if "accuracy_multi" in metrics else metrics.get("error_rate")
             epochs = wandb.run.config["epochs"] + 1 if wandb.run else None # the first trains only the head
             diary.add("epoch", run_id=run_id, epoch=self.done, epochs=epochs, error_rate=error_rate)
@@ -613,7 +641,8 @@ class _Keeper:
 
     def ask(self, what: str): # stop, or finish: the run under way, then go
         self.asked = what
-        if what == "finish" and self.agent and self.agent.poll() is None: self.agent.send_signal(signal.SIGINT) # wandb's own way
+        if what == "finish" and self.agent and self.agent.poll() is None:
+            self.agent.send_signal(signal.SIGINT) # wandb's own way
 
     def told_to_stop(self, seconds: float) -> bool: # waits so long
         if select.select(self.watched, [], [], seconds)[0] and not sys.stdin.read(1): self.asked = "stop"
@@ -664,10 +693,10 @@ def _table_row(agent: dict, so_far: dict, at_work: bool) -> dict:
     "A row of the table of agents."
     runs, state = list(so_far["runs"].values()), so_far["state"]
     if not at_work and not state.startswith(_ENDED): state = "gone: its process was killed"
-    outcomes, last = Counter(map(_outcome, runs)), runs[-1] if runs else {}
+    outcomes, last = Counter(map(_outcome, runs)), runs[-1] if runs else {"config": {}}
     epoch = f"{last['epoch']} of {last['epochs']}" if last.get("epochs") else last.get("epoch", "")
     return {"agent": agent["agent"], "gpu": agent["gpu"], "state": state[:100], "runs_done": outcomes["done"],
-            "failed": outcomes["failed"], "total": so_far["total"], "model_name": last.get("config", {}).get("model_name", ""),
+            "failed": outcomes["failed"], "total": so_far["total"], "model_name": last["config"].get("model_name", ""),
             "epoch": epoch, "error_rate": last.get("error_rate")}
 
 
@@ -678,9 +707,11 @@ def _story(agent: dict, notes: list[dict]) -> list[str]:
         run = so_far["runs"].get(note.get("run_id"), {})
         said = note.get("state", "") if note["what"] in ("state", "end") else ""
         if note["what"] == "run": said = f"starts {_point(run['config'], so_far['varies'])}"
-        if note["what"] == "ended" and note["run_id"] not in told: said = f"{_end_of(run)}: {_point(run['config'], so_far['varies'])}"
+        if note["what"] == "ended" and note["run_id"] not in told:
+            said = f"{_end_of(run)}: {_point(run['config'], so_far['varies'])}"
         if note["what"] == "ended": told.add(note["run_id"])
-        if said: lines.append(f"{datetime.fromtimestamp(note['at']):%H:%M:%S} agent {agent['agent']} ({agent['gpu']}): {said}")
+        time_of_day = f"{datetime.fromtimestamp(note['at']):%H:%M:%S}"
+        if said: lines.append(f"{time_of_day} agent {agent['agent']} ({agent['gpu']}): {said}")
     return lines
 
 
@@ -698,11 +729,12 @@ class Agents:
         self.keepers = []
 
     def status(self) -> pd.DataFrame: # one row an agent
-        """How each agent does: its state in words, runs done, failed and in all, and of its last run the model, epoch and error.
+        """How each agent does: its state, runs done and failed, and of its last run the model, epoch and error.
 
         `total` counts the sweep's runs, which the agents share; NA where the sweep has no end of its own.
         """
-        return pd.DataFrame([_table_row(agent, _so_far(self._notes(agent)), self._keeper(agent) is not None) for agent in self.agents])
+        rows = [_table_row(agent, _so_far(self._notes(agent)), bool(self._keeper(agent))) for agent in self.agents]
+        return pd.DataFrame(rows)
 
     def watch(self, seconds: float = 2):
         """Show how the agents do until all have ended; interrupting it leaves them at work.
@@ -736,7 +768,8 @@ class Agents:
     def stop(self, finish_runs: bool = False) -> pd.DataFrame: # the table
         """Stop the agents, and don't return before they have gone.
 
-        A run under way is cut off, unless `finish_runs`. The points that were cut off are printed; of a grid, the next launch does them.
+        A run under way is cut off, unless `finish_runs`. The points that were cut off are printed; of a grid, the next
+        launch does them.
         """
         for keeper in filter(None, map(self._keeper, self.agents)):
             _signal(keeper, signal.SIGUSR1 if finish_runs else signal.SIGTERM)
@@ -751,7 +784,8 @@ class Agents:
         points = {"done": {}, "failed": {}, "cut off": {}}
         for so_far in (_so_far(self._notes(agent)) for agent in self.agents):
             again = "; the next launch on this sweep does it" if so_far["method"] == "grid" else ""
-            for run in so_far["runs"].values(): points[_outcome(run)][_point(run["config"], so_far["varies"]) + again] = run
+            for run in so_far["runs"].values():
+                points[_outcome(run)][_point(run["config"], so_far["varies"]) + again] = run
         return [point for point in points["cut off"] if point not in points["done"]]
 
     def __enter__(self): return self
@@ -783,7 +817,8 @@ def find_gpus() -> list[str]: # their numbers, as CUDA_VISIBLE_DEVICES has them
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [gpu for gpu in visible.split(",") if gpu]
     if not shutil.which("nvidia-smi"): return []
-    listed = subprocess.run(["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True)
+    command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    listed = subprocess.run(command, capture_output=True, text=True)
     return listed.stdout.split() if listed.returncode == 0 else []
 
 
@@ -793,7 +828,8 @@ def _wanted_gpus(gpus) -> list[str]:
     if gpus == "all": return here or ["cpu"]
     wanted = [part.strip() for part in gpus.split(",")] if isinstance(gpus, str) else [str(gpu) for gpu in gpus]
     if unknown := [gpu for gpu in wanted if gpu not in (*here, "cpu")]:
-        raise BadInput(f"there is no GPU {', '.join(unknown)} here: " + (f"use some of {', '.join(here)}" if here else "use cpu"))
+        use = f"use some of {', '.join(here)}" if here else "use cpu"
+        raise BadInput(f"there is no GPU {', '.join(unknown)} here: {use}")
     if not wanted: raise BadInput("no GPU is named: give some numbers, all, or cpu")
     return wanted
 
@@ -805,7 +841,7 @@ def launch_agents(
     logs: str | Path = "agents", # folder for the agents' logs, one folder in it for each launch
     detached: bool = False, # do they go on when this kernel ends?
 ) -> Agents:
-    "Start a W&B agent on each GPU; returns at once. Raises `BadInput` if agents launched with these `logs` are still at work."
+    "Start a W&B agent on each GPU; returns at once. Raises `BadInput` if agents with these `logs` are still at work."
     if not re.fullmatch(r"([\w.-]+/){0,2}[\w.-]+", sweep):
         raise BadInput(f"{sweep!r} is not a sweep's path: it looks like entity/project/id")
     wanted, logs = _wanted_gpus(gpus), Path(logs).absolute()
@@ -830,8 +866,8 @@ def _refuse_second_set(logs: Path):
     try: before = find_agents(logs)
     except BadInput: return
     if at_work := before.running():
-        raise BadInput(f"{at_work} agents of {before.agents[0]['sweep']} are at work with logs={str(logs)!r}: find_agents({str(logs)!r}) "
-                       "gives them to watch() or stop(); give another logs folder for a second set")
+        raise BadInput(f"{at_work} agents of {before.agents[0]['sweep']} are at work with logs={str(logs)!r}: "
+                       f"find_agents({str(logs)!r}) lets you watch() or stop() them; a second set needs another folder")
     _end([process for agent in before.agents for process in _processes(agent["diary"])])
 
 
@@ -843,7 +879,9 @@ def _launch_folder(logs: Path) -> Path:
     return folder
 
 
-def _start_keeper(sweep: str, count: int | None, gpu: str, logs: Path, diary: str, log: str, detached: bool) -> subprocess.Popen:
+def _start_keeper(
+    sweep: str, count: int | None, gpu: str, logs: Path, diary: str, log: str, detached: bool
+) -> subprocess.Popen:
     "Start the keeper of one agent."
     # A run of another program is started as `python`: that must be this one.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -854,15 +892,15 @@ def _start_keeper(sweep: str, count: int | None, gpu: str, logs: Path, diary: st
     keep = "import sys; from best_vision_models.agents import _keep; _keep(*sys.argv[1:])"
     stdin = subprocess.DEVNULL if detached else subprocess.PIPE
     with open(log, "w") as file:
-        return subprocess.Popen([sys.executable, "-c", keep, sweep, str(count or 0), diary], env=env, stdin=stdin, stdout=file,
-                                stderr=subprocess.STDOUT, start_new_session=True)
+        return subprocess.Popen([sys.executable, "-c", keep, sweep, str(count or 0), diary], env=env, stdin=stdin,
+                                stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
 
 
 def find_agents(logs: str | Path = "agents") -> Agents: # for `status`, `watch` and `stop`
     "The agents that were last launched with this folder, by this kernel or another."
     try: return Agents(json.loads((Path(logs) / "agents.json").read_text()), Path(logs))
     except FileNotFoundError:
-        raise BadInput(f"{logs}: no agents were launched with this folder: give the one that was given as logs") from None
+        raise BadInput(f"{logs}: no agents were launched with this folder: give the one given as logs") from None
 
 # %% ../nbs/04_agents.ipynb #a6e0003d
 def complete_sweep(
@@ -897,5 +935,5 @@ class _InSweep:
     def __call__(self, config: dict, **report) -> dict:
         entity, project, name = self.sweep.split("/")
         os.environ.update(WANDB_ENTITY=entity, WANDB_PROJECT=project, WANDB_SWEEP_ID=name)
-        os.environ.pop("WANDB_SERVICE", None) # that of the process which asked for it, if Ray's worker has inherited one
+        os.environ.pop("WANDB_SERVICE", None) # another process's, if Ray's worker has inherited one
         return self.run(config, **report)

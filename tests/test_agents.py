@@ -21,7 +21,13 @@ pytest.importorskip("wandb")
 from wandb_server import ENTITY, WandbServer
 
 from best_vision_models.agents import (
-    _Diary, _story, complete_sweep, create_sweep, find_agents, launch_agents, read_wandb_sweep
+    _Diary,
+    _story,
+    complete_sweep,
+    create_sweep,
+    find_agents,
+    launch_agents,
+    read_wandb_sweep,
 )
 from best_vision_models.runs import read_runs
 from best_vision_models.scores import summarise
@@ -45,11 +51,12 @@ with wandb.init() as run:
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     server = WandbServer()
-    for name, value in dict(WANDB_BASE_URL=server.url, WANDB_API_KEY=KEY, WANDB_DIR=str(tmp_path), NETRC=str(tmp_path / "netrc"),
-                            PYTHONPATH=f"{HERE.parent}:{HERE}", WANDB_ERROR_REPORTING="false", CUDA_VISIBLE_DEVICES="",
-                            OMP_NUM_THREADS="1").items():
+    for name, value in dict(WANDB_BASE_URL=server.url, WANDB_API_KEY=KEY, WANDB_DIR=str(tmp_path),
+                            NETRC=str(tmp_path / "netrc"), PYTHONPATH=f"{HERE.parent}:{HERE}",
+                            WANDB_ERROR_REPORTING="false", CUDA_VISIBLE_DEVICES="", OMP_NUM_THREADS="1").items():
         monkeypatch.setenv(name, value)
-    for name in ("WANDB_ENTITY", "WANDB_PROJECT", "WANDB_SWEEP_ID", "WANDB_RUN_ID"): monkeypatch.delenv(name, raising=False)
+    for name in ("WANDB_ENTITY", "WANDB_PROJECT", "WANDB_SWEEP_ID", "WANDB_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     yield server
     import wandb
@@ -63,7 +70,8 @@ def grid(tmp_path, n, seconds) -> dict:
             "parameters": {"i": {"values": list(range(n))}, "seconds": {"value": seconds}}}
 
 
-def finished(server) -> Counter: return Counter(run["config"]["i"]["value"] for run in server.runs.values() if run["exitcode"] == 0)
+def finished(server) -> Counter:
+    return Counter(run["config"]["i"]["value"] for run in server.runs.values() if run["exitcode"] == 0)
 
 
 def wait_for(what, seconds=900):
@@ -73,7 +81,8 @@ def wait_for(what, seconds=900):
         time.sleep(0.1)
 
 
-def processes_of(folder, variable="WANDB_DIR") -> list[str]: # whatever still runs on behalf of this test, wandb's own service included
+def processes_of(folder, variable="WANDB_DIR") -> list[str]:
+    "Whatever still runs on behalf of this test, wandb's own service included."
     found = []
     for process in psutil.process_iter():
         try:
@@ -88,19 +97,25 @@ def test_two_agents_share_a_grid_and_no_key_is_shown(server, tmp_path, capfd):
     assert sweep.startswith(f"{ENTITY}/p/")
     server.wanted = 2
     agents = launch_agents(sweep, gpus="cpu,cpu", logs=tmp_path / "logs")
-    with pytest.raises(BadInput, match=f"2 agents of {sweep} are at work .* stop()"): launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs")
+    with pytest.raises(BadInput, match=f"2 agents of {sweep} are at work .* stop()"):
+        launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs")
     agents.follow()
     table, said = agents.status(), capfd.readouterr()
-    assert list(table.columns) == ["agent", "gpu", "state", "runs_done", "failed", "total", "model_name", "epoch", "error_rate"]
-    assert list(table.state) == ["finished: the sweep has no more runs"] * 2 and sum(table.runs_done) == 4 and min(table.runs_done) >= 1, table
+    assert list(table.columns) == ["agent", "gpu", "state", "runs_done", "failed", "total", "model_name", "epoch",
+                                   "error_rate"]
+    assert list(table.state) == ["finished: the sweep has no more runs"] * 2, table
+    assert sum(table.runs_done) == 4 and min(table.runs_done) >= 1, table
     assert set(table.total) == {4} and set(table.failed) == {0}
-    assert sorted(line.split(": ")[-1] for line in said.out.splitlines() if " done: " in line) == [f"i {i}" for i in range(4)]
+    told = sorted(line.split(": ")[-1] for line in said.out.splitlines() if " done: " in line)
+    assert told == [f"i {i}" for i in range(4)]
     assert finished(server) == Counter(range(4)) # each once, by one of the two
     assert len({run["agent"] for run in server.runs.values()}) == 2
     rows = read_wandb_sweep(sweep)
-    assert {row["state"] for row in rows} == {"finished"} and sorted(row["error_rate"] for row in rows) == [i / 100 for i in range(4)]
+    assert {row["state"] for row in rows} == {"finished"}
+    assert sorted(row["error_rate"] for row in rows) == [i / 100 for i in range(4)]
     assert missing_runs(read_sweep(grid(tmp_path, 4, 0.5)), rows) == {}
-    written = "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()) + str(table) + "".join(said)
+    files = [path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
+    written = "".join([*files, str(table), *said])
     assert any(KEY.encode() for KEY in server.keys_seen) and KEY not in written
     wait_for(lambda: not processes_of(tmp_path))
     print("\nasked of the server:", sorted(set(server.calls)), "not covered:", sorted(set(server.unknown)))
@@ -108,16 +123,19 @@ def test_two_agents_share_a_grid_and_no_key_is_shown(server, tmp_path, capfd):
 
 def test_what_others_recorded_as_finished_and_was_cut_off(server, tmp_path):
     "It doesn't rank, and it is missing."
-    spec = grid(tmp_path, 2, 1) | {"parameters": {"model_name": {"values": ["good", "cut_off"]}, "dataset": {"value": "pets"}}}
+    parameters = {"model_name": {"values": ["good", "cut_off"]}, "dataset": {"value": "pets"}}
+    spec = grid(tmp_path, 2, 1) | {"parameters": parameters}
     sweep = create_sweep(spec, project="p")
-    for (name, summary) in {"good": {"error_rate": 0.2, "fit_time": 9}, "cut_off": {"error_rate": 0.1, "epoch": 1.8}}.items():
-        config = {"model_name": name, "dataset": "pets"}
-        server.UpsertBucket(name=name, project="p", sweep=sweep.split("/")[-1], config=json.dumps({k: {"value": v} for k, v in config.items()}))
+    summaries = {"good": {"error_rate": 0.2, "fit_time": 9}, "cut_off": {"error_rate": 0.1, "epoch": 1.8}}
+    for name, summary in summaries.items():
+        config = json.dumps({"model_name": {"value": name}, "dataset": {"value": "pets"}})
+        server.UpsertBucket(name=name, project="p", sweep=sweep.split("/")[-1], config=config)
         server.runs[name].update(exitcode=0, summary=summary)
     runs = read_runs(f"wandb:{sweep}").set_index("run_id")
     assert dict(runs.state) == {"good": "finished", "cut_off": "crashed"}
     assert list(summarise(read_runs(f"wandb:{sweep}")).model_name) == ["good"]
-    assert [config["model_name"] for config in missing_runs(read_sweep(spec), read_wandb_sweep(sweep)).values()] == ["cut_off"]
+    missing = missing_runs(read_sweep(spec), read_wandb_sweep(sweep))
+    assert [config["model_name"] for config in missing.values()] == ["cut_off"]
 
 
 @pytest.mark.slow
@@ -132,7 +150,8 @@ def test_stop_and_exactly_the_missing_runs(server, tmp_path, capfd):
     assert agents.running() == 0 and table.state[0] == "stopped" and table.runs_done[0] == 1
     assert "cut off: i 1; the next launch" in capfd.readouterr().out
     wait_for(lambda: not processes_of(tmp_path))
-    with pytest.raises(BadInput, match="1 runs .* under way"): complete_sweep(sweep, tmp_path / "out", agents=1, run=join)
+    with pytest.raises(BadInput, match="1 runs .* under way"):
+        complete_sweep(sweep, tmp_path / "out", agents=1, run=join)
     time.sleep(5.5) # the stand-in counts a run as crashed when it has heard nothing of it for 5 s
     missing = [config["i"] for config in missing_runs(read_sweep(spec), read_wandb_sweep(sweep)).values()]
     assert missing == [1, 2, 3]
@@ -144,7 +163,8 @@ def test_stop_and_exactly_the_missing_runs(server, tmp_path, capfd):
     assert sorted(row["i"] for row in read_run_files(tmp_path / "out")) == list(range(4))
 
 
-SMALL = {"dataset": {"value": "digits"}, "model_name": {"value": "resnet10t"}, "pretrained": {"value": False}, "img_size": {"value": 8}}
+SMALL = {"dataset": {"value": "digits"}, "model_name": {"value": "resnet10t"}, "pretrained": {"value": False},
+         "img_size": {"value": 8}}
 
 
 @pytest.mark.slow
@@ -152,7 +172,8 @@ def test_a_sweep_without_a_command_runs_fine_tune_imported_once(server, tmp_path
     "Each run is a fork of the agent that has the libraries already; its exit status and its settings are as ever."
     monkeypatch.setenv("BVM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
-    parameters = SMALL | {"epochs": {"value": 1}, "learning_rate": {"values": [0.01, 1e30]}, "pool": {"value": "avg"}, "batch_size": {"value": 128}}
+    parameters = SMALL | {"epochs": {"value": 1}, "learning_rate": {"values": [0.01, 1e30]}, "pool": {"value": "avg"},
+                          "batch_size": {"value": 128}}
     sweep = create_sweep({"method": "grid", "parameters": parameters}, project="p")
     with launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs") as agents: agents.wait()
     log = (tmp_path / "logs" / "launch-1" / "agent-0-cpu.log").read_text()
@@ -166,20 +187,23 @@ def test_a_sweep_without_a_command_runs_fine_tune_imported_once(server, tmp_path
     row = agents.status().iloc[0]
     assert (row.runs_done, row.failed, row.total, row.model_name) == (1, 1, 2, "resnet10t")
     story = "\n".join(_story(agents.agents[0], _Diary(agents.agents[0]["diary"]).read()))
-    assert f"done, error_rate {good['error_rate']:.4g}: learning_rate 0.01" in story and "failed (training loss became nan" in story
+    assert f"done, error_rate {good['error_rate']:.4g}: learning_rate 0.01" in story
+    assert "failed (training loss became nan" in story
 
 
 @pytest.mark.slow
 def test_fine_tune_cut_off_and_stopped_early(server, tmp_path, monkeypatch):
-    "Cut off by `stop`: killed at the server, with the error it had got to, and done again. Stopped by hyperband: finished."
+    "Cut off by `stop`: killed at the server, with the error it had got to, and done again. By hyperband: finished."
     monkeypatch.setenv("BVM_CACHE", str(tmp_path / "cache"))
     command = ["${env}", "${interpreter}", "-m", "best_vision_models.fine_tune", "--batch_size=64", "${args}"]
     parameters = SMALL | {"epochs": {"value": 500}, "learning_rate": {"values": [0.01, 0.02]}}
-    sweep = create_sweep({"method": "grid", "command": command, "metric": {"name": "error_rate"}, "parameters": parameters,
-                          "early_terminate": {"type": "hyperband", "min_iter": 100}}, project="p")
+    sweep = create_sweep({"method": "grid", "command": command, "metric": {"name": "error_rate"},
+                          "parameters": parameters, "early_terminate": {"type": "hyperband", "min_iter": 100}},
+                         project="p")
 
     def latest_has_trained():
-        notes = [note for path in sorted((tmp_path / "logs").glob("launch-*/*.jsonl")) for note in _Diary(path).read("epoch")]
+        diaries = sorted((tmp_path / "logs").glob("launch-*/*.jsonl"))
+        notes = [note for path in diaries for note in _Diary(path).read("epoch")]
         return notes and notes[-1]["run_id"] == list(server.runs)[-1]
 
     agents = launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs")
@@ -197,21 +221,25 @@ def test_fine_tune_cut_off_and_stopped_early(server, tmp_path, monkeypatch):
         wait_for(lambda: not agents.running())
     assert agents.status().state[0] == "finished: the sweep has no more runs" and agents.status().runs_done[0] == 2
     rows = read_wandb_sweep(sweep)
-    assert Counter((row["learning_rate"], row["state"]) for row in rows) == {(0.01, "crashed"): 1, (0.01, "finished"): 1, (0.02, "finished"): 1}
+    assert sorted((row["learning_rate"], row["state"]) for row in rows) == [
+        (0.01, "crashed"), (0.01, "finished"), (0.02, "finished")]
     assert all("stopped_epoch" in run["summary"] for run in list(server.runs.values())[1:])
 
 
 def test_why_agents_ended(server, tmp_path):
-    "No sweep, no program, a program that fails, a count, a grid of points that crash: each in words, none tried for ever."
+    "No sweep, no program, a program that fails, a count, points that crash: each in words, none tried for ever."
     spec = grid(tmp_path, 9, 0)
-    no_program = server.UpsertSweep(yaml.safe_dump({"method": "grid", "parameters": spec["parameters"]}), ENTITY, "p")["upsertSweep"]["sweep"]["name"]
+    bare = server.UpsertSweep(yaml.safe_dump({"method": "grid", "parameters": spec["parameters"]}), ENTITY, "p")
+    no_program = bare["upsertSweep"]["sweep"]["name"]
     fails = create_sweep(spec | {"parameters": {"i": {"values": list(range(9))}}}, project="p") # train.py needs seconds
-    counted, crashes = [create_sweep(spec | more, project="p") for more in ({}, {"parameters": {"die": {"values": [1]}}})]
-    cases = {f"{ENTITY}/p/nothing": ("gave up: W&B has no sweep", 0), f"{ENTITY}/p/{no_program}": ("gave up: the sweep names no program", 0),
+    counted = create_sweep(spec, project="p")
+    crashes = create_sweep(spec | {"parameters": {"die": {"values": [1]}}}, project="p")
+    cases = {f"{ENTITY}/p/nothing": ("gave up: W&B has no sweep", 0),
+             f"{ENTITY}/p/{no_program}": ("gave up: the sweep names no program", 0),
              fails: ("gave up: ", 3), counted: ("finished: its 1 runs", 0), crashes: ("ended: 1 runs are missing", 0)}
     launched = [launch_agents(sweep, gpus="cpu", logs=tmp_path / f"logs{n}", count=1 if sweep == counted else None)
                 for n, sweep in enumerate(cases)]
-    for agents, (state, failed) in zip(launched, cases.values()):
+    for agents, (state, failed) in zip(launched, cases.values(), strict=True):
         table = agents.wait()
         assert table.state[0].startswith(state) and failed <= table.failed[0] < 9, table
     assert sum(finished(server).values()) == 1
@@ -225,7 +253,8 @@ def test_stop_after_the_run_under_way(server, tmp_path):
     wait_for(lambda: sum(run["started"] for run in server.runs.values()) == 2)
     agents.stop(finish_runs=True)
     assert agents.running() == 0
-    assert sum(finished(server).values()) == sum(run["started"] for run in server.runs.values()) < 4 # none cut off, none begun
+    begun = sum(run["started"] for run in server.runs.values())
+    assert sum(finished(server).values()) == begun < 4 # none cut off, none begun
 
 
 @pytest.mark.slow
@@ -278,8 +307,10 @@ def test_without_a_login_or_a_server(server, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(BadInput, match="has no sweep"): read_wandb_sweep(f"{ENTITY}/p/nothing")
     code = ("from best_vision_models.agents import create_sweep, launch_agents\n"
-            "for call in [lambda: create_sweep({'method': 'grid', 'parameters': {'i': {'value': 1}}}, project='p'), lambda: launch_agents('a/b/c', gpus='cpu')]:\n"
+            "spec = {'method': 'grid', 'parameters': {'i': {'value': 1}}}\n"
+            "for call in [lambda: create_sweep(spec, project='p'), lambda: launch_agents('a/b/c', gpus='cpu')]:\n"
             "    try: call()\n    except Exception as error: print(type(error).__name__, error)\n")
     monkeypatch.delenv("WANDB_API_KEY")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    assert done.stdout.count("BadInput nobody is logged in to W&B here: run wandb login") == 2, done.stdout + done.stderr
+    complaint = "BadInput nobody is logged in to W&B here: run wandb login"
+    assert done.stdout.count(complaint) == 2, done.stdout + done.stderr

@@ -1,7 +1,8 @@
-"""W&B agents, cut off in every way at every moment, and with a server that is out of order: each sweep is complete in the end.
+"""W&B agents, cut off in every way at every moment, and with a server out of order: each sweep is complete in the end.
 
-Real agents and real signals against a stand-in of the server (`wandb_server.py`); W&B's own was not tried. The cases wait far more
-than they work, so all that were asked for run at once, each with a server of its own, and each test looks at one.
+Real agents and real signals against a stand-in of the server (`wandb_server.py`); W&B's own was not tried. The cases
+wait far more than they work, so all that were asked for run at once, each with a server of its own, and each test looks
+at one.
 """
 import itertools
 import os
@@ -43,8 +44,9 @@ class Case:
         self.sweep = f"{ENTITY}/p/{made['upsertSweep']['sweep']['name']}"
 
     def env(self) -> dict:
-        return {"WANDB_BASE_URL": self.server.url, "WANDB_API_KEY": KEY, "NETRC": str(self.folder / "netrc"), "WANDB_ERROR_REPORTING": "false",
-                "PYTHONPATH": f"{HERE.parent}:{HERE}", "CUDA_VISIBLE_DEVICES": "", "HOME": str(self.folder)}
+        return {"WANDB_BASE_URL": self.server.url, "WANDB_API_KEY": KEY, "NETRC": str(self.folder / "netrc"),
+                "WANDB_ERROR_REPORTING": "false", "PYTHONPATH": f"{HERE.parent}:{HERE}", "CUDA_VISIBLE_DEVICES": "",
+                "HOME": str(self.folder)}
 
     def launch(self, logs: str = "logs", gpus: str = "cpu"):
         with LAUNCH:
@@ -56,7 +58,9 @@ class Case:
                 os.environ.update(before)
 
     def runs(self) -> list[dict]: return list(self.server.runs.values())
-    def done(self) -> Counter: return Counter(run["config"]["i"]["value"] for run in self.runs() if run["exitcode"] == 0)
+    def done(self) -> Counter:
+        return Counter(run["config"]["i"]["value"] for run in self.runs() if run["exitcode"] == 0)
+
 
     def wait_for(self, what, seconds=900):
         deadline = time.time() + seconds
@@ -90,8 +94,9 @@ class Case:
 
 def all_at_once(request, tmp_path_factory, cases: dict) -> dict: # name → None, or what went wrong
     "Run those cases that were asked for at once."
-    wanted = {item.callspec.params["name"] for item in request.session.items if "name" in getattr(item, "callspec", _NoParams).params}
-    cases, folder = {name: case for name, case in cases.items() if name in wanted}, tmp_path_factory.mktemp("cases")
+    asked = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    wanted, folder = {params.get("name") for params in asked}, tmp_path_factory.mktemp("cases")
+    cases = {name: case for name, case in cases.items() if name in wanted}
 
     def do(number, name):
         time.sleep(number % AT_ONCE) # not all agents import wandb in the same second
@@ -106,11 +111,8 @@ def all_at_once(request, tmp_path_factory, cases: dict) -> dict: # name → None
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(AT_ONCE) as pool:
         patch.setattr(agents_module, "_wandb", lambda: None) # the login of this process, which has no server
-        waits = sorted(cases, key=lambda name: -sum(a for a in cases[name][1:] if isinstance(a, (int, float)))) # the longest first
-        return dict(zip(waits, pool.map(do, itertools.count(), waits)))
-
-
-class _NoParams: params = {}
+        longest_first = sorted(cases, key=lambda name: -sum(a for a in cases[name][1:] if isinstance(a, int)))
+        return dict(zip(longest_first, pool.map(do, itertools.count(), longest_first), strict=True))
 
 
 # A server out of order
@@ -123,7 +125,7 @@ def outage(case: Case, how: str, seconds: float, at: str, machines: int = 1):
     case.server.fail(seconds, how)
     case.wait_for(lambda: sum(case.done().values()) >= case.points, seconds + 600)
     for agents in launched:
-        case.wait_for(lambda: not agents.running(), 600)
+        case.wait_for(lambda agents=agents: not agents.running(), 600)
         assert list(agents.status().state) == ["finished: the sweep has no more runs"], case.said()
     case.check()
 
@@ -146,7 +148,8 @@ TIMES = ["start", "middle", "end", "between"]
 OUTAGES = {f"{how}-{seconds}-{at}": (outage, 3, how, seconds, at)
            for how, seconds, at in [*itertools.product(["silence", "refuse"], [30, 90, 300], TIMES),
                                     *itertools.product(["500", "restart", "hang"], [30], TIMES),
-                                    *itertools.product(["500", "hang"], [90, 300], ["middle"]), ("restart", 300, "middle")]}
+                                    *itertools.product(["500", "hang"], [90, 300], ["middle"]),
+                                    ("restart", 300, "middle")]}
 OUTAGES |= {"lost": (lost, 3)}
 OUTAGES |= {f"two_machines-{seconds}": (outage, 5, "silence", seconds, "middle", 2) for seconds in (30, 300)}
 
@@ -155,6 +158,7 @@ OUTAGES |= {f"two_machines-{seconds}": (outage, 5, "silence", seconds, "middle",
 def outages(request, tmp_path_factory): return all_at_once(request, tmp_path_factory, OUTAGES)
 
 
+@pytest.mark.xdist_group("outages") # in one process, which runs them at once
 @pytest.mark.parametrize("name", OUTAGES)
 def test_a_server_out_of_order_costs_its_time_and_no_run(outages, name):
     if outages[name]: raise outages[name]
@@ -180,8 +184,9 @@ def stop(case: Case, at: str):
 
 
 def ctrl_c(case: Case, at: str):
-    terminal = subprocess.Popen([Path(sys.executable).parent / "bvm", "sweep", "agents", case.sweep, "--gpus", "cpu", "--logs", case.folder / "logs"],
-                                env={**os.environ, **case.env()}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = ["sweep", "agents", case.sweep, "--gpus", "cpu", "--logs", case.folder / "logs"]
+    terminal = subprocess.Popen([Path(sys.executable).parent / "bvm", *command], env={**os.environ, **case.env()},
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     case.moment(at)
     terminal.send_signal(signal.SIGINT)
     said, errors = terminal.communicate(timeout=120)
@@ -191,7 +196,8 @@ def ctrl_c(case: Case, at: str):
 
 
 def kernel_ends(case: Case, at: str):
-    kernel = subprocess.Popen([sys.executable, "-c", KERNEL, case.sweep, case.folder / "logs"], env={**os.environ, **case.env()})
+    kernel = subprocess.Popen([sys.executable, "-c", KERNEL, case.sweep, case.folder / "logs"],
+                              env={**os.environ, **case.env()})
     case.moment(at)
     kernel.kill()
     kernel.wait()
@@ -205,8 +211,9 @@ def killed(case: Case, at: str, who: tuple):
     case.moment(at)
     keeper = psutil.Process(agents.agents[0]["pid"])
     agent = keeper.children()[0]
-    run = [process for process in agent.children() if "train.py" in " ".join(process.cmdline())]
-    for process in [*([keeper] if "keeper" in who else []), *([agent] if "agent" in who else []), *(run if "run" in who else [])]:
+    runs = [process for process in agent.children() if "train.py" in " ".join(process.cmdline())]
+    to_kill = {"keeper": [keeper], "agent": [agent], "run": runs}
+    for process in [process for name in who for process in to_kill[name]]:
         try: process.kill()
         except psutil.NoSuchProcess: pass
     agents.wait()
@@ -238,8 +245,8 @@ def cut_off_elsewhere(case: Case):
 
 
 WHO = {"run": ("run",), "agent": ("agent",), "keeper": ("keeper",), "all": ("keeper", "agent", "run")}
-CUTS = {f"{how.__name__}-{at}": (cut_off, 3, how, at) for how in (stop, ctrl_c, kernel_ends) for at in ("start", "middle", "end")}
-CUTS |= {f"killed_{name}-{at}": (cut_off, 3, killed, at, who) for name, who in WHO.items() for at in ("start", "middle", "end")}
+CUTS = {f"{how.__name__}-{at}": (cut_off, 3, how, at) for how in (stop, ctrl_c, kernel_ends) for at in TIMES[:3]}
+CUTS |= {f"killed_{name}-{at}": (cut_off, 3, killed, at, who) for name, who in WHO.items() for at in TIMES[:3]}
 CUTS |= {"elsewhere": (cut_off_elsewhere, 3)}
 
 
@@ -247,6 +254,7 @@ CUTS |= {"elsewhere": (cut_off_elsewhere, 3)}
 def cuts(request, tmp_path_factory): return all_at_once(request, tmp_path_factory, CUTS)
 
 
+@pytest.mark.xdist_group("cuts")
 @pytest.mark.parametrize("name", CUTS)
 def test_the_next_launch_does_what_was_cut_off(cuts, name):
     if cuts[name]: raise cuts[name]

@@ -1,25 +1,26 @@
 """A stand-in for the W&B server, for tests of the real `wandb` SDK and the real `wandb agent` code on one machine.
 
-It is not W&B: what W&B's own server does was read in its documentation and in the SDK, not tried. It keeps everything in
-memory, knows one user and no permissions, and covers these calls only, as wandb 0.31 makes them:
+It is not W&B: what W&B's own server does was read in its documentation and in the SDK, not tried. It keeps everything
+in memory, knows one user and no permissions, and covers these calls only, as wandb 0.31 makes them:
 
 - GraphQL `Viewer`, `GetDefaultEntity`, `ServerFeaturesQuery`: who am I, what can the server do (nothing special);
 - GraphQL `UpsertSweep`, `GetSweep`, `SweepWithRuns`: create a sweep, read it;
-- GraphQL `CreateAgent`, `Heartbeat`: an agent joins; it is told to start a run, to stop one (`server.to_stop`), or to leave
-  when the grid is done, even if the agent has a run of its own under way. Only grids of `value` and `values` are handed out.
-  A run goes to one agent and is never handed out again, also if it crashed: that is how the real server treats a grid. Until
-  the run's process reports, the run is `pending`;
-- GraphQL `UpsertBucket`, `Runs`, `CreateRunFiles`: create or update a run by its name (`inserted` says which), list runs,
-  where to upload files;
+- GraphQL `CreateAgent`, `Heartbeat`: an agent joins; it is told to start a run, to stop one (`server.to_stop`), or to
+  leave when the grid is done, even if the agent has a run of its own under way. Only grids of `value` and `values` are
+  handed out. A run goes to one agent and is never handed out again, also if it crashed: that is how the real server
+  treats a grid. Until the run's process reports, the run is `pending`;
+- GraphQL `UpsertBucket`, `Runs`, `CreateRunFiles`: create or update a run by its name (`inserted` says which), list
+  runs, where to upload files;
 - `POST /files/<entity>/<project>/<run>/file_stream`: history, summary, and at the end the exit code;
 - `PUT /upload/...`: files, read and forgotten.
 
-A run of which nothing was heard for `crash_after` seconds counts as crashed, and as running again when something is heard.
-One whose process reported exit code 255 is `killed`; other codes than 0 are `failed`. `server.fail(seconds, how)` puts it
-out of order for a while: `500` answers every call with that status; `silence` takes calls and hangs up without a word;
-`hang` takes them and says nothing at all; `refuse` takes no connections; `restart` ends those that there are, too, then goes on
-with what it had stored. `server.lose_next = True`: it hands out one run and hangs up before it says so. With `server.wanted` it hands out nothing before so
-many agents have joined.
+A run of which nothing was heard for `crash_after` seconds counts as crashed, and as running again when something is
+heard. One whose process reported exit code 255 is `killed` (that W&B's own says so is a guess: nothing depends on it);
+other codes than 0 are `failed`. `server.fail(seconds, how)` puts it out of order for a while: `500` answers every call
+with that status; `silence` takes calls and hangs up without a word; `hang` takes them and says nothing at all; `refuse`
+takes no connections; `restart` ends those that there are, too, then goes on with what it had stored. With
+`server.lose_next = True` it hands out one run and hangs up before it says so. With `server.wanted` it hands out nothing
+before so many agents have joined.
 
 Anything else that is asked for is answered with an error and kept in `server.unknown`: the SDK asks for
 `OrganizationCoreWeaveOrganizationID` and `/sdk/otel/...`, and goes on without.
@@ -91,20 +92,20 @@ class WandbServer(ThreadingHTTPServer):
         name = uuid.uuid4().hex[:8]
         spec = yaml.safe_load(config)
         values = {k: p["values"] if "values" in p else [p["value"]] for k, p in spec["parameters"].items()}
-        grid = [dict(zip(values, combination)) for combination in itertools.product(*values.values())]
+        grid = [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
         project = projectName or spec.get("project") or "uncategorized"
-        self.sweeps[name] = {"name": name, "config": config, "project": project, "waiting": grid, "program": spec.get("program")}
-        return {"upsertSweep": {"sweep": {"name": name, "project": {"id": project, "name": project, "entity": {"id": ENTITY, "name": ENTITY}}},
-                                "configValidationWarnings": []}}
+        self.sweeps[name] = {"name": name, "config": config, "project": project, "waiting": grid,
+                             "program": spec.get("program")}
+        return {"upsertSweep": {"sweep": {"name": name, "project": in_full(project)}, "configValidationWarnings": []}}
 
     def GetSweep(self, name=None, **_):
         if name not in self.sweeps: return {"project": {"sweep": None}}
         mine = [run for run in self.runs.values() if run["sweep"] == name]
         done = not self.sweeps[name]["waiting"] and all(self.state(run) != "running" for run in mine)
         return {"project": {"sweep": {
-            "__typename": "Sweep", "id": name, "name": name, "displayName": name, "method": "grid", "state": "FINISHED" if done else "RUNNING",
-            "description": None, "bestLoss": None, "config": self.sweeps[name]["config"], "createdAt": "2026-01-01T00:00:00", "updatedAt": None,
-            "runCount": len(mine), "runCountExpected": len(mine) + len(self.sweeps[name]["waiting"])}}}
+            "__typename": "Sweep", "id": name, "name": name, "displayName": name, "method": "grid", "description": None,
+            "state": "FINISHED" if done else "RUNNING", "config": self.sweeps[name]["config"], "bestLoss": None,
+            "createdAt": "2026-01-01T00:00:00", "updatedAt": None, "runCount": len(mine), "runCountExpected": len(mine) + len(self.sweeps[name]["waiting"])}}}
 
     def SweepWithRuns(self, sweep=None, **_):
         found = self.GetSweep(name=sweep)
@@ -120,19 +121,20 @@ class WandbServer(ThreadingHTTPServer):
         sweep, commands = self.sweeps[self.agents[id]["sweep"]], []
         running = json.loads(runState or "{}")
         if stop := [name for name in running if name in self.to_stop]:
-            return {"agentHeartbeat": {"agent": {"id": id}, "commands": json.dumps([{"type": "stop", "run_id": name} for name in stop])}}
-        if not running and len(self.agents) < self.wanted: return {"agentHeartbeat": {"agent": {"id": id}, "commands": "[]"}}
-        if not running and sweep["waiting"]:
-            config, name = sweep["waiting"].pop(0), uuid.uuid4().hex[:8]
-            self.runs[name] = self._new_run(name, sweep["project"], sweep["name"], {k: {"value": v} for k, v in config.items()})
+            commands = [{"type": "stop", "run_id": name} for name in stop]
+        elif not running and len(self.agents) < self.wanted: pass
+        elif not running and sweep["waiting"]:
+            name, point = uuid.uuid4().hex[:8], sweep["waiting"].pop(0)
+            config = {setting: {"value": value} for setting, value in point.items()}
+            self.runs[name] = self._new_run(name, sweep["project"], sweep["name"], config)
             self.runs[name]["agent"] = id
-            commands = [{"type": "run", "run_id": name, "program": sweep["program"], "args": self.runs[name]["config"]}]
+            commands = [{"type": "run", "run_id": name, "program": sweep["program"], "args": config}]
         elif not any(self.runs[name]["agent"] == id for name in running): commands = [{"type": "exit"}]
         return {"agentHeartbeat": {"agent": {"id": id}, "commands": json.dumps(commands)}}
 
     def _new_run(self, name, project, sweep, config):
-        return {"name": name, "project": project, "sweep": sweep, "config": config, "summary": {}, "exitcode": None, "heard": time.time(),
-                "created": time.time(), "agent": None, "started": False, "history": 0}
+        return {"name": name, "project": project, "sweep": sweep, "config": config, "summary": {}, "exitcode": None,
+                "heard": time.time(), "created": time.time(), "agent": None, "started": False, "history": 0}
 
     def UpsertBucket(self, name=None, project=None, config=None, sweep=None, state=None, **_):
         name = name or uuid.uuid4().hex[:8]
@@ -141,25 +143,31 @@ class WandbServer(ThreadingHTTPServer):
         if config: run["config"] = {**run["config"], **{k: v for k, v in json.loads(config).items() if k != "_wandb"}}
         if state != "pending": run["heard"], run["started"] = time.time(), True
         return {"upsertBucket": {"inserted": inserted, "bucket": {
-            "id": name, "name": name, "displayName": name, "description": "", "config": json.dumps(run["config"]), "sweepName": run["sweep"],
-            "historyLineCount": 0, "project": {"id": run["project"], "name": run["project"], "entity": {"id": ENTITY, "name": ENTITY}}}}}
+            "id": name, "name": name, "displayName": name, "description": "", "config": json.dumps(run["config"]),
+            "sweepName": run["sweep"], "historyLineCount": 0, "project": in_full(run["project"])}}}
 
     def Runs(self, project=None, filters=None, cursor=None, perPage=50, **_):
         sweep = re.search(r'"sweep": ?"(\w+)"', filters or "")
-        runs = [run for run in self.runs.values() if run["project"] == project and (not sweep or run["sweep"] == sweep[1])]
+        runs = [run for run in self.runs.values() if run["project"] == project]
+        if sweep: runs = [run for run in runs if run["sweep"] == sweep[1]]
         start = int(cursor or 0)
         page = runs[start:start + perPage]
-        nodes = [{"id": r["name"], "name": r["name"], "displayName": r["name"], "sweepName": r["sweep"], "state": self.state(r), "tags": [],
-                  "config": json.dumps(r["config"]), "summaryMetrics": json.dumps(r["summary"]), "systemMetrics": "{}", "projectId": "1",
-                  "createdAt": moment(r["created"]), "heartbeatAt": moment(r["heard"]), "historyLineCount": r["history"], "group": None,
-                  "jobType": None, "commit": None, "readOnly": False, "description": None, "notes": None, "historyKeys": None,
-                  "user": {"name": ENTITY, "username": ENTITY}} for r in page]
+        nodes = [self._node(run) for run in page]
         return {"project": {"internalId": "1", "runCount": len(runs), "readOnly": False, "runs": {
             "edges": [{"node": node, "cursor": str(start + i + 1)} for i, node in enumerate(nodes)],
             "pageInfo": {"endCursor": str(start + len(page)), "hasNextPage": start + len(page) < len(runs)}}}}
 
+    def _node(self, run: dict) -> dict:
+        return {"id": run["name"], "name": run["name"], "displayName": run["name"], "sweepName": run["sweep"], "tags": [],
+                "state": self.state(run), "config": json.dumps(run["config"]), "summaryMetrics": json.dumps(run["summary"]),
+                "systemMetrics": "{}", "projectId": "1", "createdAt": moment(run["created"]),
+                "heartbeatAt": moment(run["heard"]), "historyLineCount": run["history"], "group": None, "jobType": None,
+                "commit": None, "readOnly": False, "description": None, "notes": None, "historyKeys": None,
+                "user": {"name": ENTITY, "username": ENTITY}}
+
     def CreateRunFiles(self, run=None, files=(), **_):
-        return {"createRunFiles": {"runID": run, "uploadHeaders": [], "files": [{"name": f, "uploadUrl": f"{self.url}/upload/{run}/{f}"} for f in files]}}
+        addresses = [{"name": file, "uploadUrl": f"{self.url}/upload/{run}/{file}"} for file in files]
+        return {"createRunFiles": {"runID": run, "uploadHeaders": [], "files": addresses}}
 
     # everything else
 
@@ -171,6 +179,10 @@ class WandbServer(ThreadingHTTPServer):
             if file == "wandb-summary.json": run["summary"].update(json.loads(part["content"][-1]))
             if file == "wandb-history.jsonl": run["history"] += len(part["content"])
         if body.get("complete"): run["exitcode"] = body.get("exitcode", 0)
+
+
+def in_full(project: str) -> dict:
+    return {"id": project, "name": project, "entity": {"id": ENTITY, "name": ENTITY}}
 
 
 def moment(seconds: float) -> str: return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")

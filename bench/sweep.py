@@ -89,7 +89,7 @@ def timed_run(config: dict) -> dict:
         def call(*args, **kwargs):
             start = time.perf_counter()
             result = function(*args, **kwargs)
-            stages[name] = time.perf_counter() - start
+            stages[name] = stages.get(name, 0) + time.perf_counter() - start
             return result
         return call
 
@@ -98,7 +98,7 @@ def timed_run(config: dict) -> dict:
         def after_validate(self): stages["validation"] = stages.get("validation", 0) + time.perf_counter() - self.start
 
     with contextlib.ExitStack() as stack:
-        for name, function in (("data", "get_dls"), ("model", "vision_learner")):
+        for name, function in (("data", "understand_images"), ("data", "make_dls"), ("model", "vision_learner")):
             stack.enter_context(patch.object(module, function, timed(name, getattr(module, function))))
         stack.enter_context(patch.object(defaults, "callbacks", [*defaults.callbacks, ValidationTime]))
         row = module.fine_tune(module.read_config(**config))

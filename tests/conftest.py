@@ -10,7 +10,7 @@ from filelock import FileLock
 ROOT = Path(__file__).parent.parent
 MIRROR = ROOT.parent / "shared" / "data"
 # Tests that run side by side share the cores: their processes don't each take all of them.
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, os.cpu_count() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))))
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes share the cores; the one that starts the others sets it for all
 # Nothing answers there: a process with this environment has neither cache, mirror nor network.
 OFFLINE = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
 

@@ -163,7 +163,8 @@ class WandbServer(ThreadingHTTPServer):
         return {"id": run["name"], "name": run["name"], "displayName": run["name"], "sweepName": run["sweep"],
                 "state": self.state(run), "config": json.dumps(run["config"]), "tags": [],
                 "summaryMetrics": json.dumps(run["summary"]), "systemMetrics": "{}", "projectId": "1",
-                "createdAt": moment(run["created"]), "heartbeatAt": moment(run["heard"]), "historyLineCount": run["history"], "group": None, "jobType": None,
+                "createdAt": moment(run["created"]), "heartbeatAt": moment(run["heard"]),
+                "historyLineCount": run["history"], "group": None, "jobType": None,
                 "commit": None, "readOnly": False, "description": None, "notes": None, "historyKeys": None,
                 "user": {"name": ENTITY, "username": ENTITY}}
 

@@ -105,7 +105,9 @@ class WandbServer(ThreadingHTTPServer):
         return {"project": {"sweep": {
             "__typename": "Sweep", "id": name, "name": name, "displayName": name, "method": "grid", "description": None,
             "state": "FINISHED" if done else "RUNNING", "config": self.sweeps[name]["config"], "bestLoss": None,
-            "createdAt": "2026-01-01T00:00:00", "updatedAt": None, "runCount": len(mine), "runCountExpected": len(mine) + len(self.sweeps[name]["waiting"])}}}
+            "createdAt": "2026-01-01T00:00:00", "updatedAt": None,
+            "runCount": len(mine),
+            "runCountExpected": len(mine) + len(self.sweeps[name]["waiting"])}}}
 
     def SweepWithRuns(self, sweep=None, **_):
         found = self.GetSweep(name=sweep)
@@ -158,10 +160,11 @@ class WandbServer(ThreadingHTTPServer):
             "pageInfo": {"endCursor": str(start + len(page)), "hasNextPage": start + len(page) < len(runs)}}}}
 
     def _node(self, run: dict) -> dict:
-        return {"id": run["name"], "name": run["name"], "displayName": run["name"], "sweepName": run["sweep"], "tags": [],
-                "state": self.state(run), "config": json.dumps(run["config"]), "summaryMetrics": json.dumps(run["summary"]),
-                "systemMetrics": "{}", "projectId": "1", "createdAt": moment(run["created"]),
-                "heartbeatAt": moment(run["heard"]), "historyLineCount": run["history"], "group": None, "jobType": None,
+        return {"id": run["name"], "name": run["name"], "displayName": run["name"], "sweepName": run["sweep"],
+                "state": self.state(run), "config": json.dumps(run["config"]), "tags": [],
+                "summaryMetrics": json.dumps(run["summary"]), "systemMetrics": "{}", "projectId": "1",
+                "createdAt": moment(run["created"]), "heartbeatAt": moment(run["heard"]),
+                "historyLineCount": run["history"], "group": None, "jobType": None,
                 "commit": None, "readOnly": False, "description": None, "notes": None, "historyKeys": None,
                 "user": {"name": ENTITY, "username": ENTITY}}
 

@@ -9,8 +9,8 @@ from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent
 MIRROR = ROOT.parent / "shared" / "data"
-# Tests that run side by side share the cores: their processes don't each take all of them.
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes share the cores; the one that starts the others sets it for all
+# Tests run side by side and share the cores. The process that starts the others sets this for all of them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Nothing answers there: a process with this environment has neither cache, mirror nor network.
 OFFLINE = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
 

@@ -726,7 +726,7 @@ class Agents:
     "Handle to running W&B agents: watch or stop them."
     def __init__(self, agents: list[dict], logs: Path): # each with agent, gpu, sweep, pid, started, log, diary
         self.agents, self.logs = agents, Path(logs)
-        self.keepers = []
+        self.keepers, self.told = [], Counter()
 
     def status(self) -> pd.DataFrame: # one row an agent
         """How each agent does: its state, runs done and failed, and of its last run the model, epoch and error.
@@ -746,15 +746,18 @@ class Agents:
 
     def follow(self, seconds: float = 2):
         "Print a line when something changes, until all have ended."
-        said = Counter()
         while True:
             at_work = self.running()
-            for number, agent in enumerate(self.agents):
-                lines = _story(agent, self._notes(agent))
-                for line in lines[said[number]:]: print(line, flush=True)
-                said[number] = len(lines)
+            self.tell()
             if not at_work: return
             time.sleep(seconds)
+
+    def tell(self):
+        "Print what has changed since this was last called, a line each."
+        for number, agent in enumerate(self.agents):
+            lines = _story(agent, self._notes(agent))
+            for line in lines[self.told[number]:]: print(line, flush=True)
+            self.told[number] = len(lines)
 
     def running(self) -> int:
         "How many agents are at work."

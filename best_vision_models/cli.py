@@ -199,6 +199,7 @@ def sweep_agents(
     except KeyboardInterrupt:
         _say("stopping the agents")
         launched.stop()
+        launched.tell()
         raise
     finally: _print_table(launched.status(), Format.table)
     if not launched.status().state.str.startswith("finished").all(): raise typer.Exit(1)

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['BY_HAND', 'ARTICLE_FAMILIES', 'TEST_SETS', 'checkpoints_2022', 'make_weights_2022', 'read_weights_2022', 'weights_of',
            'read_results', 'list_benchmarks', 'choose_benchmark', 'merge_results', 'benchmark_family', 'article_models',
-           'merge_benchmark', 'read_benchmark', 'unmatched', 'comparable', 'merge_accuracies', 'read_accuracies',
-           'merge_speeds', 'read_speeds', 'models_on_devices', 'pretraining', 'behind_front', 'shortlist',
-           'near_other_fronts', 'with_benchmarks']
+           'merge_benchmark', 'each_checkpoint_once', 'read_benchmark', 'unmatched', 'comparable', 'merge_accuracies',
+           'read_accuracies', 'merge_speeds', 'read_speeds', 'models_on_devices', 'pretraining', 'behind_front',
+           'shortlist', 'near_other_fronts', 'with_benchmarks']
 
 # %% ../nbs/07_timm_benchmarks.ipynb #03349ef5
 import json
@@ -287,6 +287,15 @@ def _read_merged(part, source, choice) -> pd.DataFrame:
     return _or_shipped(lambda: merge_benchmark(part, source, file), source, file)
 
 
+def each_checkpoint_once(
+    merged: pd.DataFrame, # a benchmark merged with accuracies
+) -> pd.DataFrame: # one row per checkpoint and image size
+    "Of rows that a model has under an old and a new name, the one under today's."
+    current = _architecture(merged.model) == _architecture(merged.weights)
+    current_first = merged.loc[current.sort_values(ascending=False, kind="stable").index]
+    return current_first.drop_duplicates(["result_model", "img_size"]).sort_index()
+
+
 def read_benchmark(
     part: str, # `infer` or `train`
     source: str | Path = "timm_2026", # or `timm_2022`, or a folder of timm's result files
@@ -296,11 +305,7 @@ def read_benchmark(
     "Speed and ImageNet accuracy of timm's models in one table, fastest first."
     if names not in ("resolved", "exact"): raise BadInput(f"no names {names!r}; use resolved or exact")
     merged = _read_merged(part, source, choice).dropna(subset="result_model")
-    current = _architecture(merged.model) == _architecture(merged.weights)
-    if names == "exact": merged = merged[merged.model == merged.result_model]
-    else:
-        current_first = merged.loc[current.sort_values(ascending=False, kind="stable").index]
-        merged = current_first.drop_duplicates(["result_model", "img_size"]).sort_index()
+    merged = merged[merged.model == merged.result_model] if names == "exact" else each_checkpoint_once(merged)
     merged = merged.reset_index(drop=True).assign(family=benchmark_family(merged.model.reset_index(drop=True)))
     last = ["secs", "family", "weights", "result_model"]
     return merged[[column for column in merged if column not in last] + last]

@@ -6,7 +6,7 @@ from pathlib import Path
 from best_vision_models.charts import family_colour
 from best_vision_models.scores import family
 from best_vision_models.sources import data_dir, read_table
-from best_vision_models.timm_benchmarks import benchmark_family, choose_benchmark, comparable, weights_of
+from best_vision_models.timm_benchmarks import benchmark_family, choose_benchmark, comparable, each_checkpoint_once, weights_of
 from book.figures import as_script
 
 SWEEPS = {
@@ -38,9 +38,7 @@ def sweep_table(dataset: str, title: str, file: str) -> dict:
 def benchmark_table(part: str, source: str):
     "timm's speeds and accuracies as they are shipped, each checkpoint once per image size."
     merged = read_table(data_dir() / "summaries" / f"{source}.{choose_benchmark(part, source)}")
-    merged = merged.dropna(subset="result_model")
-    order = (merged.model != merged.result_model).sort_values(kind="stable").index
-    return merged.loc[order].drop_duplicates(["result_model", "img_size"]).sort_index()
+    return each_checkpoint_once(merged.dropna(subset="result_model"))
 
 
 def imagenet_table(part: str, source: str) -> dict:

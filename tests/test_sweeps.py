@@ -229,7 +229,7 @@ def test_hyperband_stops_runs_that_are_behind(tmp_path, ray_here):
             "early_terminate": {"type": "hyperband", "min_iter": 2, "eta": 2}}
     assert run_sweep(spec, tmp_path / "out", agents=2, run=hyperband_run)["finished"] == 9
     stopped = {row["x"]: row["stopped_epoch"] for row in read_run_files(tmp_path / "out")}
-    assert stopped[1] is None and stopped[9] is not None, stopped
+    assert stopped[1] is None and stopped[8] is not None, stopped # the best, and the last to start: 9 is among the first
 
 
 @pytest.mark.slow

@@ -226,6 +226,7 @@ def test_fine_tune_cut_off_and_stopped_early(server, tmp_path, monkeypatch):
     assert all("stopped_epoch" in run["summary"] for run in list(server.runs.values())[1:])
 
 
+@pytest.mark.slow
 def test_why_agents_ended(server, tmp_path):
     "No sweep, no program, a program that fails, a count, points that crash: each in words, none tried for ever."
     spec = grid(tmp_path, 9, 0)

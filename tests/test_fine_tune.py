@@ -433,6 +433,7 @@ def test_no_gpu_where_one_was_asked_for(capsys):
     assert "needs a GPU" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_wandb_without_a_login(quick, tmp_path):
     env = {k: v for k, v in os.environ.items() if k != "WANDB_API_KEY"} | {"HOME": str(tmp_path), "WANDB_DIR": str(tmp_path)}
     flags = [f"--{k}={v}" for k, v in quick(wandb_mode="online").items()]

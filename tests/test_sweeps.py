@@ -135,6 +135,7 @@ def test_cluster_of_three_loses_one_and_gains_one(tmp_path):
     print("\nruns by node:", sorted(by_node.values()), "of which killed:", by_node[events["killed"]], "joined:", by_node[events["joined"]])
 
 
+@pytest.mark.slow
 def test_failed_crashed_and_tried_again(tmp_path, ray_here):
     "A dead worker's run again, at most twice; a run that fails by itself not again unless asked; NaN is null in the file."
     out, sweep = tmp_path / "out", sweep_file(tmp_path, 6)
@@ -165,6 +166,7 @@ def interrupted(tmp_path, presses) -> tuple[subprocess.Popen, float]:
     return driver, time.time() - began
 
 
+@pytest.mark.slow
 def test_ctrl_c_once_finishes_what_runs(tmp_path):
     driver, _ = interrupted(tmp_path, 1)
     what = Counter(line[0] for line in log_lines(tmp_path / "out"))

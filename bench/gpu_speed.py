@@ -25,7 +25,8 @@ from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import error_rate
 from fastai.vision.learner import vision_learner
 
-from best_vision_models.fine_tune import find_model, fine_tune
+from best_vision_models.fine_tune import fine_tune
+from best_vision_models.models import find_model
 from best_vision_models.settings import read_config
 from best_vision_models.sources import data_dir, write_table
 

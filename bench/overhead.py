@@ -12,8 +12,11 @@ import time
 import ray
 from measure import line, report
 
-from best_vision_models.sources import write_run
-from best_vision_models.sweeps import config_key, read_sweep, run_sweep, sweep_configs
+from best_vision_models.runs import write_run
+from best_vision_models.run_sweep import run_sweep
+from best_vision_models.settings import config_key
+from best_vision_models.sweep_files import read_sweep
+from best_vision_models.sweeps import sweep_configs
 
 # The article's grid: 86 models x 2 learning rates x 2 poolings x 3 repeats x 2 data sets.
 ARTICLE = {"model": 86, "learning_rate": 2, "pool": 2, "repeat": 3, "dataset": 2}

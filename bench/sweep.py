@@ -24,9 +24,11 @@ import pandas as pd
 import yaml
 from measure import MIRROR, line, report
 
-from best_vision_models.datasets import images_path
-from best_vision_models.sources import read_run_files
-from best_vision_models.sweeps import read_sweep, run_sweep, sweep_configs
+from best_vision_models.images import images_path
+from best_vision_models.runs import read_run_files
+from best_vision_models.run_sweep import run_sweep
+from best_vision_models.sweep_files import read_sweep
+from best_vision_models.sweeps import sweep_configs
 
 SWEEPS = {
     "digits": {"model_name": "mobilenetv3_small_050", "img_size": 64}, # as small as real models get

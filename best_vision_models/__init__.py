@@ -1,4 +1,7 @@
 "Which pretrained image model should I fine-tune? The notebooks in nbs/ export every module here."
+import warnings
+
+warnings.filterwarnings("ignore", message=".*torch.jit.script.*deprecated") # torchvision's, at its import
 
 
 def __getattr__(name: str) -> str:

@@ -8,7 +8,7 @@ __all__ = ['FAMILY_COLOURS', 'HEIGHT', 'family_colour', 'error_by_fit_time', 'ac
            'residuals_by_fitted', 'fronts_by_device', 'error_by_budget', 'error_intervals', 'effect_intervals',
            'ranks_by_offset', 'time_by_stage']
 
-# %% ../nbs/08_charts.ipynb #25b75511
+# %% ../nbs/08_charts.ipynb #2f8d3ecf
 import logging
 import warnings
 import zlib

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from best_vision_models.sources import BadInput
-from best_vision_models.sweeps import config_key, run_sweep
+from best_vision_models.run_sweep import run_sweep
+from best_vision_models.settings import config_key
 
 
 def note(config, what):

@@ -20,19 +20,16 @@ from nbclient import NotebookClient
 pytest.importorskip("wandb")
 from wandb_server import ENTITY, WandbServer
 
-from best_vision_models.agents import (
-    _Diary,
-    _story,
-    complete_sweep,
-    create_sweep,
-    find_agents,
-    launch_agents,
-    read_wandb_sweep,
-)
+from best_vision_models.agents import _story, complete_sweep, find_agents, launch_agents
+from best_vision_models.diary import Diary
+from best_vision_models.wandb_runs import read_wandb_sweep
+from best_vision_models.wandb_sweeps import create_sweep
 from best_vision_models.runs import read_runs
 from best_vision_models.scores import summarise
-from best_vision_models.sources import BadInput, read_run_files
-from best_vision_models.sweeps import missing_runs, read_sweep
+from best_vision_models.runs import read_run_files
+from best_vision_models.sources import BadInput
+from best_vision_models.sweep_files import read_sweep
+from best_vision_models.sweeps import missing_runs
 
 HERE = Path(__file__).parent
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -180,13 +177,13 @@ def test_a_sweep_without_a_command_runs_fine_tune_imported_once(server, tmp_path
     assert [line.split("|")[-1].strip() for line in log.splitlines()].count("torch") == 1
     runs = {run["config"]["learning_rate"]["value"]: run for run in server.runs.values()}
     assert {rate: run["exitcode"] for rate, run in runs.items()} == {0.01: 0, 1e30: 1}
-    config = {name: given["value"] for name, given in runs[0.01]["config"].items() if name != "_wandb"}
+    config = {name: given["value"] for name, given in runs[0.01]["config"].items() if name != "logged_in_wandb"}
     assert (config["pool"], config["batch_size"], config["img_size"]) == ("avg", 128, 8)
     good = next(row for row in read_wandb_sweep(sweep) if row["learning_rate"] == 0.01)
     assert 0 < good["error_rate"] < 1 and good["fit_time"] > 0
     row = agents.status().iloc[0]
     assert (row.runs_done, row.failed, row.total, row.model_name) == (1, 1, 2, "resnet10t")
-    story = "\n".join(_story(agents.agents[0], _Diary(agents.agents[0]["diary"]).read()))
+    story = "\n".join(_story(agents.agents[0], Diary(agents.agents[0]["diary"]).read()))
     assert f"done, error_rate {good['error_rate']:.4g}: learning_rate 0.01" in story
     assert "failed (training loss became nan" in story
 
@@ -203,7 +200,7 @@ def test_fine_tune_cut_off_and_stopped_early(server, tmp_path, monkeypatch):
 
     def latest_has_trained():
         diaries = sorted((tmp_path / "logs").glob("launch-*/*.jsonl"))
-        notes = [note for path in diaries for note in _Diary(path).read("epoch")]
+        notes = [note for path in diaries for note in Diary(path).read("epoch")]
         return notes and notes[-1]["run_id"] == list(server.runs)[-1]
 
     agents = launch_agents(sweep, gpus="cpu", logs=tmp_path / "logs")
@@ -307,7 +304,7 @@ def test_agents_die_with_the_kernel_unless_detached(server, tmp_path, detached):
 def test_without_a_login_or_a_server(server, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(BadInput, match="has no sweep"): read_wandb_sweep(f"{ENTITY}/p/nothing")
-    code = ("from best_vision_models.agents import create_sweep, launch_agents\n"
+    code = ("from best_vision_models.wandb_sweeps import create_sweep; from best_vision_models.agents import launch_agents\n"
             "spec = {'method': 'grid', 'parameters': {'i': {'value': 1}}}\n"
             "for call in [lambda: create_sweep(spec, project='p'), lambda: launch_agents('a/b/c', gpus='cpu')]:\n"
             "    try: call()\n    except Exception as error: print(type(error).__name__, error)\n")

@@ -24,7 +24,8 @@ from test_agents import HERE, KEY, TRAIN, processes_of
 from wandb_server import ENTITY, WandbServer
 
 from best_vision_models import agents as agents_module
-from best_vision_models.agents import NEVER_STARTED, find_agents, launch_agents
+from best_vision_models.agents import find_agents, launch_agents
+from best_vision_models.wandb_runs import NEVER_STARTED
 
 pytestmark = pytest.mark.slow
 SECONDS = 5 # of a run
@@ -110,7 +111,7 @@ def all_at_once(request, tmp_path_factory, cases: dict) -> dict: # name → None
             if case: case.close()
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(AT_ONCE) as pool:
-        patch.setattr(agents_module, "_wandb", lambda: None) # the login of this process, which has no server
+        patch.setattr(agents_module, "logged_in_wandb", lambda: None) # the login of this process, which has no server
         longest_first = sorted(cases, key=lambda name: -sum(a for a in cases[name][1:] if isinstance(a, int)))
         return dict(zip(longest_first, pool.map(do, itertools.count(), longest_first), strict=True))
 

@@ -19,14 +19,15 @@ from PIL import Image
 from sklearn.model_selection import StratifiedGroupKFold
 
 from best_vision_models import datasets
-from best_vision_models.datasets import (
-    DIGIT_NAMES, OwnImage, _hold_back, cached_pixels, describe_images, get_dls, images_path, in_words, open_image, read_images,
-    split_images, validation_files,
-)
+from best_vision_models.datasets import _hold_back, describe_images, get_dls, in_words, split_images, validation_files
+from best_vision_models.image_cache import cached_pixels
+from best_vision_models.images import DIGIT_NAMES, images_path, open_image, OwnImage
+from best_vision_models.own_images import read_images
 from best_vision_models.fine_tune import fine_tune
 from best_vision_models.runs import read_runs
 from best_vision_models.settings import read_config
-from best_vision_models.sources import BadInput, SourceUnavailable, write_run
+from best_vision_models.runs import write_run
+from best_vision_models.sources import BadInput, SourceUnavailable
 
 
 

@@ -31,8 +31,9 @@ from fastai.vision.learner import create_timm_model, default_split, vision_learn
 from safetensors.torch import save_file
 
 import best_vision_models.fine_tune as module
-from best_vision_models.datasets import images_path
-from best_vision_models.fine_tune import find_model, fine_tune, main
+from best_vision_models.images import images_path
+from best_vision_models.fine_tune import fine_tune, main
+from best_vision_models.models import find_model
 from best_vision_models.settings import read_config
 from best_vision_models.sources import BadInput, SourceUnavailable, data_dir, read_table
 

@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from best_vision_models.scores import error_interval, probability_in_top
+from best_vision_models.uncertainty import error_interval, probability_in_top
 
 
 def simulate(true_error: np.ndarray, run_std: np.ndarray, n_runs: np.ndarray, rng) -> pd.DataFrame:

@@ -12,8 +12,9 @@ import pytest
 from conftest import OFFLINE, ROOT
 from nbclient import NotebookClient
 
-from best_vision_models.sources import read_run_files, write_run
-from best_vision_models.sweeps import read_sweep, sweep_configs
+from best_vision_models.runs import read_run_files, write_run
+from best_vision_models.sweep_files import read_sweep
+from best_vision_models.sweeps import sweep_configs
 
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
 MEASURED = {"19_your_dataset", "20_demo"}  # train for real, so their numbers are this machine's

@@ -17,7 +17,8 @@ from browser import find_browser
 from conftest import ROOT
 from playwright.sync_api import Error, sync_playwright
 
-from best_vision_models.scores import family, rank, summarise
+from best_vision_models.models import family
+from best_vision_models.scores import rank, summarise
 from best_vision_models.sources import data_dir, read_table
 from book.contents import exported_module, notebooks, read_cells
 
@@ -344,7 +345,7 @@ def test_explorer_names_weights_that_can_be_had(page):
     "Each line that can be copied is Python, names weights that timm has and passes what the library passes."
     from timm import is_model_pretrained
 
-    from best_vision_models.fine_tune import find_model
+    from best_vision_models.models import find_model
 
     page.visit("explorer")
     lines = page.evaluate("Object.values(TABLES).flatMap(t => rowsOf(t.columns).map(row => fastaiLine(row, t)))")

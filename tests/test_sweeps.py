@@ -17,8 +17,12 @@ import yaml
 
 from best_vision_models import sweeps
 from best_vision_models.runs import read_preds
-from best_vision_models.sources import BadInput, read_run_files, weights_2022, write_run
-from best_vision_models.sweeps import read_sweep, run_sweep, sweep_configs, sweep_status
+from best_vision_models.models import weights_2022
+from best_vision_models.runs import read_run_files, write_run
+from best_vision_models.sources import BadInput
+from best_vision_models.run_sweep import run_sweep
+from best_vision_models.sweep_files import read_sweep
+from best_vision_models.sweeps import sweep_configs, sweep_status
 
 pytestmark = pytest.mark.xdist_group("ray")  # one process starts Ray
 HERE = Path(__file__).parent
@@ -31,7 +35,7 @@ def ray_here():
     "Ray in this process, started once for the tests that don't kill it: `run_sweep` uses the one that it finds."
     before = os.environ.get("PYTHONPATH")
     os.environ.update(PYTHONPATH=ENV["PYTHONPATH"], RAY_USAGE_STATS_ENABLED="0")
-    with sweeps._ray(None, 2): yield
+    with sweeps.ray_cluster(None, 2): yield
     os.environ.update(PYTHONPATH=before or "")
 
 
@@ -198,7 +202,7 @@ def test_one_program_at_a_time(tmp_path):
 
 def test_full_disk_is_said_and_leaves_nothing_half_written(tmp_path):
     code = ("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))\n"
-            "from best_vision_models.sources import write_run\n"
+            "from best_vision_models.runs import write_run\n"
             f"try: write_run({{'run_id': 'a', 'x': 'y' * 99}}, {str(tmp_path)!r})\n"
             "except OSError as error: print(error)")
     done = subprocess.run([sys.executable, "-c", code], env=ENV, capture_output=True, text=True)
@@ -424,7 +428,7 @@ def test_a_look_finds_what_a_run_would_refuse(what, one_class):
 
 @pytest.mark.parametrize("what", ["a name", "a value", "a combination"])
 def test_a_run_refuses_wrong_settings_before_ray_starts(what, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweeps, "_ray", lambda *_: pytest.fail("Ray was started"))
+    monkeypatch.setattr(sweeps, "ray_cluster", lambda *_: pytest.fail("Ray was started"))
     values, said = REFUSED[what]
     with pytest.raises(BadInput) as error: run_sweep(grid_of(values), tmp_path / "out", agents=1)
     assert said in str(error.value) and not (tmp_path / "out").exists()
@@ -499,7 +503,7 @@ def test_one_bad_model_does_not_end_a_sweep(tmp_path, ray_here, capfd):
 
 def test_status_and_rank_say_why_runs_failed(tmp_path, bvm):
     out, spec = tmp_path / "out", read_sweep(grid_of({"model_name": ["resnet18", "levit_128"], "repeat": [1, 2]}))
-    with sweeps._sweep_folder(spec, out): pass
+    with sweeps.open_sweep_folder(spec, out): pass
     for key, config in sweep_configs(spec).items():
         write_run({**config, "run_id": key, "state": "failed", "reason": f"{config['model_name']}: nan in batch {config['repeat']}", "config": config}, out)
     status = bvm("sweep", "status", out)
@@ -522,7 +526,7 @@ def nice_run(config): return {"error_rate": 0.1, "nice": os.nice(0)}
 @pytest.mark.slow
 def test_workers_are_not_niced(tmp_path):
     "A sweep on a busy machine gets its share: its workers are as nice as the program that started them."
-    code = ("import sys; from best_vision_models.sweeps import run_sweep; from test_sweeps import nice_run\n"
+    code = ("import sys; from best_vision_models.run_sweep import run_sweep; from test_sweeps import nice_run\n"
             "run_sweep({'method': 'grid', 'parameters': {'i': {'values': [1, 2]}}}, sys.argv[1], agents=1, run=nice_run)")
     for nice in (0, 5):
         env = {name: value for name, value in ENV.items() if name != "RAY_worker_niceness"}
@@ -533,7 +537,7 @@ def test_workers_are_not_niced(tmp_path):
 def test_progress_in_a_log_is_a_line_when_something_changed(monkeypatch, capsys):
     now = [1000.0]
     monkeypatch.setattr(sweeps.time, "time", lambda: now[0])
-    progress = sweeps._Progress(Counter(), 40)
+    progress = sweeps.Progress(Counter(), 40)
     for second in range(1200):
         now[0] += 1
         if second in (100, 101, 102, 103): progress.ended({"state": "finished"})
@@ -617,7 +621,7 @@ def test_the_page_of_sweep_files_explains_every_key_and_setting():
     page = (HERE.parent / "nbs" / "sweep_files.md").read_text()
     for model in (sweeps.SweepSpec, sweeps.EarlyTerminate, sweeps.Metric, sweeps.Parameter):
         for key in model.model_fields: assert re.search(rf"\b{key}\b", page), key
-    for kind in (*sweeps._LISTED, *sweeps._UNIFORM, *sweeps._NORMAL, *sweeps._BETA): assert kind in page, kind
+    for kind in (*sweeps._LISTED, *sweeps.UNIFORM, *sweeps._NORMAL, *sweeps._BETA): assert kind in page, kind
     for name, field in FineTuneConfig.model_fields.items():
         default = "" if field.default_factory or field.default is None else f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
         assert f"| `{name}` | {field.description} | {default} |\n" in page, name

@@ -3,7 +3,7 @@ import nbformat
 import pytest
 from conftest import ROOT
 
-from best_vision_models.sweeps import read_sweep
+from best_vision_models.sweep_files import read_sweep
 
 PARAMETERS = read_sweep(ROOT / "sweeps" / "today.yaml").parameters
 
@@ -11,7 +11,7 @@ PARAMETERS = read_sweep(ROOT / "sweeps" / "today.yaml").parameters
 @pytest.mark.parametrize("model_name", PARAMETERS["model_name"].values)
 def test_fastai_can_fine_tune(model_name):
     "Named exactly, and built at the sweep's image size."
-    from best_vision_models.fine_tune import find_model
+    from best_vision_models.models import find_model
 
     assert find_model(model_name, PARAMETERS["img_size"].value).weights == model_name
 

@@ -270,34 +270,34 @@ def shipped_tables() -> dict[str, tuple[Callable[[], pd.DataFrame], str]]: # pat
     tables = {
         "published/final_sweep.csv": (
             lambda: restore_published(read_table(data_dir() / "published" / "fine_tuning_tables.csv")),
-            "The models in the six published tables, at the full precision that their scores prove (notebook 06).\n"
+            "The models in the six published tables, at the full precision that their scores prove (notebook 04).\n"
             "Source: published/fine_tuning_tables.csv"),
         "summaries/fastai_timm.csv": (
             lambda: summarise(read_runs("fastai_timm")),
-            f"One row per data set and model of the first 2022 sweep (notebook 06).\nSource: {read_sources()['fastai_timm'].url}"),
+            f"One row per data set and model of the first 2022 sweep (notebook 04).\nSource: {read_sources()['fastai_timm'].url}"),
         "summaries/fastai_timm_settings.csv": (
             lambda: summarise_settings(infer_learning_rate(read_runs("fastai_timm"))),
             "One row per data set, model and learning rate of the first 2022 sweep; the learning rate is inferred from the order of\n"
-            f"the file's rows (notebooks 05 and 06).\nSource: {read_sources()['fastai_timm'].url}"),
+            f"the file's rows (notebooks 02 and 06).\nSource: {read_sources()['fastai_timm'].url}"),
         "summaries/rerun_2022_a6000.csv": (
             lambda: summarise(read_runs("rerun_2022_a6000")),
             f"One row per data set and model of an independent rerun.\nSource: figures read off {read_sources()['rerun_2022_a6000'].page}"),
         "summaries/weights_2022.csv": (
             lambda: make_weights_2022(_names_2022()),
-            "What each model name of 2022 means in timm 1.0.31 (notebook 07).\n"
+            "What each model name of 2022 means in timm 1.0.31 (notebook 01).\n"
             f"Sources: timm 0.6.5, timm 1.0.31, {read_sources()['timm_2022'].url}"),
     }
     for part, source, choice in SHIPPED_BENCHMARKS:
         file = choose_benchmark(part, source, **choice)
         tables[f"summaries/{source}.{file}"] = (
             lambda part=part, source=source, file=file: merge_benchmark(part, source, file),
-            f"timm's benchmark merged with its ImageNet results (notebook 07).\nSource: {read_sources()[source].url}{file}")
+            f"timm's benchmark merged with its ImageNet results (notebook 03).\nSource: {read_sources()[source].url}{file}")
     tables["summaries/timm_2026.accuracies.csv"] = (
         lambda: merge_accuracies("timm_2026"),
-        f"Top-1 accuracy (%) of timm's checkpoints on six test sets (notebook 07).\nSource: {read_sources()['timm_2026'].url}")
+        f"Top-1 accuracy (%) of timm's checkpoints on six test sets (notebook 03).\nSource: {read_sources()['timm_2026'].url}")
     tables["summaries/timm_2026.speeds.csv"] = (
         lambda: merge_speeds("timm_2026"),
-        f"Images a second of timm's architectures in each inference benchmark (notebook 07).\nSource: {read_sources()['timm_2026'].url}")
+        f"Images a second of timm's architectures in each inference benchmark (notebook 03).\nSource: {read_sources()['timm_2026'].url}")
     return tables
 
 

@@ -78,7 +78,7 @@ class Bayes:
         result = None if value is None else {self.metric.name: value}
         self.search.on_trial_complete(self.names.pop(key), result, error=result is None)
 
-    def point_in_words(self, config): # values are searched by their number, since Optuna takes no lists
+    def _point(self, config): # values are searched by their number, since Optuna takes no lists
         return {dotted(path): p.values.index(setting_at(config, path)) if p.values else setting_at(config, path)
                 for path, p in self.parameters if p.distribution != "constant"}
 

@@ -25,6 +25,27 @@ from .settings import config_key
 from .sources import BadInput
 from .wandb_runs import hyperband_epochs, OUR_PROGRAM
 
+# %% ../nbs/14_sweep_files.ipynb #j0000002
+def dotted(path) -> str:
+    "`('parameters', 'pool', 'values', 0)` as `parameters.pool.values[0]`."
+    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
+
+# %% ../nbs/14_sweep_files.ipynb #j0000004
+def nested(pairs) -> dict:
+    "Settings from pairs of a path and a value."
+    config = {}
+    for path, value in pairs:
+        group = config
+        for name in path[:-1]: group = group.setdefault(name, {})
+        group[path[-1]] = value
+    return config
+
+# %% ../nbs/14_sweep_files.ipynb #j0000003
+def setting_at(config: dict, path):
+    "The setting at a path, None if it isn't there."
+    for name in path: config = config.get(name) if isinstance(config, dict) else None
+    return config
+
 # %% ../nbs/14_sweep_files.ipynb #1c9bc858
 class _Loader(yaml.SafeLoader):
     "YAML in which 8e-3 is a number, a date is text and a key stands once."
@@ -72,27 +93,6 @@ def _read_yaml(
     if not isinstance(content, dict):
         raise BadInput(f"{name}: not a sweep file: it needs the keys `method` and `parameters`")
     return content, lines
-
-# %% ../nbs/14_sweep_files.ipynb #j0000002
-def dotted(path) -> str:
-    "`('parameters', 'pool', 'values', 0)` as `parameters.pool.values[0]`."
-    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
-
-# %% ../nbs/14_sweep_files.ipynb #j0000004
-def nested(pairs) -> dict:
-    "Settings from pairs of a path and a value."
-    config = {}
-    for path, value in pairs:
-        group = config
-        for name in path[:-1]: group = group.setdefault(name, {})
-        group[path[-1]] = value
-    return config
-
-# %% ../nbs/14_sweep_files.ipynb #j0000003
-def setting_at(config: dict, path):
-    "The setting at a path, None if it isn't there."
-    for name in path: config = config.get(name) if isinstance(config, dict) else None
-    return config
 
 # %% ../nbs/14_sweep_files.ipynb #4c193a1b
 _LISTED = ("constant", "categorical", "categorical_w_probabilities")

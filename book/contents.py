@@ -4,11 +4,15 @@ import re
 from pathlib import Path
 
 # A notebook's first digit → its part, in the order in which a reader meets them.
-PARTS = {"1": "Chapters", "2": "Chapters", "0": "The library"}
+PARTS = {"2": "The two analyses", "3": "How far to trust them", "4": "Your turn",
+         "0": "The library: tables and settings", "1": "The library: training"}
 
 
 def notebooks(folder: Path) -> list[Path]: # in the order of their numbers
-    return sorted(folder.glob("[0-9]*.ipynb"))
+    return sorted(folder.glob("[0-9]*.ipynb"), key=number)
+
+
+def number(notebook: Path) -> str: return notebook.stem.partition("_")[0] # 15, 15a, …
 
 
 def parts(folder: Path) -> dict[str, list[Path]]: # title of the part → its notebooks
@@ -47,7 +51,7 @@ def sidebar(folder: Path) -> str:
     "The same as Sphinx's tables of contents; a number stands before its title, since the text refers to it."
     captions = {"Ask": ["explorer", "sweep_files"]}
     for part, paths in parts(folder).items():
-        captions[part] = [f"{path.stem[:2]} {title(path)} <{path.stem}>" for path in paths]
+        captions[part] = [f"{number(path)} {title(path)} <{path.stem}>" for path in paths]
     captions["About"] = ["api", "cite"]
     return "".join("\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *names, "```\n"])
                    for caption, names in captions.items())

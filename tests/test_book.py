@@ -3,7 +3,7 @@ import re
 
 from conftest import ROOT
 
-from book.contents import exported_module, front_page, notebooks, parts, read_cells, sidebar
+from book.contents import exported_module, front_page, notebooks, number, parts, read_cells, sidebar
 from book.pages import only_settings, settings_in
 from book.reference import api_reference
 
@@ -46,3 +46,17 @@ def test_reference_has_each_exported_module_in_the_order_of_the_notebooks():
     modules = [module for path in notebooks(NBS) if (module := exported_module(read_cells(path)))]
     assert re.findall(r"(?m)^## (\w+)$", api_reference("", NBS)) == modules
     assert sorted(modules) == sorted(path.stem for path in (ROOT / "best_vision_models").glob("[a-z]*.py"))
+
+
+def test_a_module_imports_only_modules_with_smaller_numbers():
+    "One notebook, one module of its name; none has more than 400 lines."
+    numbers = {exported_module(read_cells(path)): number(path) for path in notebooks(NBS)}
+    del numbers[None]
+    assert [path.stem.partition("_")[2] for path in notebooks(NBS) if exported_module(read_cells(path))] == list(numbers)
+    for module, its_number in numbers.items():
+        text = (ROOT / "best_vision_models" / f"{module}.py").read_text()
+        assert len(text.splitlines()) <= 400, module
+        imported = re.findall(r"from (?:\.|best_vision_models\.)(\w+) import", text)
+        upwards = [name for name in imported if numbers[name] > its_number]
+        assert upwards == [], module
+    assert all(its_number < "2" for its_number in numbers.values()) # chapters export nothing

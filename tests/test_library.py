@@ -80,7 +80,7 @@ def test_no_function_that_takes_a_name_is_left_out_of_typos():
     "`tables` take a column, a table of models, or each model's family: nothing is chosen by a name."
     takes = {"family", "families", "dataset", "datasets", "device", "devices", "model_name", "models", "choice"}
     tables = {"family", "family_colour", "ranks_by_offset", "behind_front", "shortlist", "near_other_fronts", "weights_of"}
-    for name in ("runs", "scores", "timm_benchmarks", "charts"):
+    for name in ("models", "runs", "timm_benchmarks", "scores", "uncertainty", "comparisons", "ensembles", "charts"):
         module = importlib.import_module(f"best_vision_models.{name}")
         for function in (getattr(module, exported) for exported in module.__all__):
             if not inspect.isfunction(function) or function.__name__ in tables: continue
@@ -133,7 +133,7 @@ def run_chapter(monkeypatch, name, line, instead):
 def test_chapter_10_with_each_file_that_its_comment_names(monkeypatch, sources, torch, layout):
     sources("timm_2022")
     choice = dict(source="timm_2022", torch=torch, layout=layout)
-    assert run_chapter(monkeypatch, "10_imagenet", "newer = ", f"FILE = {choice}")["FILE"] == choice
+    assert run_chapter(monkeypatch, "20_imagenet", "newer = ", f"FILE = {choice}")["FILE"] == choice
 
 
 def other_devices(devices: dict) -> dict:
@@ -150,8 +150,8 @@ def other_devices(devices: dict) -> dict:
 @pytest.mark.slow
 def test_chapter_17_with_other_devices(monkeypatch, sources):
     sources("timm_2026")
-    devices = run_chapter(monkeypatch, "17_today", "RULE = ", "")["DEVICES"]
+    devices = run_chapter(monkeypatch, "40_today", "RULE = ", "")["DEVICES"]
     sets = other_devices(devices)
     assert len(sets["all others too"]) > len(devices) + 10
     for what, changed in sets.items():
-        assert run_chapter(monkeypatch, "17_today", "RULE = ", f"DEVICES = {changed}")["DEVICES"] == changed, what
+        assert run_chapter(monkeypatch, "40_today", "RULE = ", f"DEVICES = {changed}")["DEVICES"] == changed, what

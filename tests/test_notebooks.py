@@ -17,9 +17,9 @@ from best_vision_models.sweep_files import read_sweep
 from best_vision_models.sweeps import sweep_configs
 
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
-MEASURED = {"19_your_dataset", "20_demo"}  # train for real, so their numbers are this machine's
-DEMO = ("04_agents", "20_demo")  # do the demo sweep
-READERS = [path for path in NOTEBOOKS if path.stem == "index" or path.stem >= "10"]
+MEASURED = {"41_your_dataset", "43_demo"}  # train for real, so their numbers are this machine's
+DEMO = ("16_run_sweep", "43_demo")  # do the demo sweep
+READERS = [path for path in NOTEBOOKS if path.stem == "index" or path.stem >= "20"]
 HOMES = {tempfile.gettempdir(), "/tmp", "/var", "/private", "/root", "/home", "/Users", str(Path.home()), str(ROOT)} - {"/"}
 # A folder of this machine (not a part of an address, nor of base64), the moment of a run, or a bar that has stopped.
 OF_A_MACHINE = re.compile(rf"(?<![\w.:/+])({'|'.join(map(re.escape, HOMES))})/|\b20\d\d-\d\d-\d\dT\d\d:|<progress ")

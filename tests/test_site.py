@@ -135,9 +135,9 @@ def test_pages_are_there_and_small(site):
         assert "#| " not in page and page.count("cdn.") == 0, name
     for name in CHAPTERS: assert "set_renderer" not in pages[name] and "<details" in pages[name], name
     assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) < 25 * 2**20
-    assert (site / "_sources" / "11_pets.ipynb").read_bytes() == (ROOT / "nbs" / "11_pets.ipynb").read_bytes()
-    assert "<details open class=" in pages["11_pets"] and "cff-version" in pages["cite"]
-    for name in ("scores.rank", "sweeps.run_sweep", "agents.Agents.stop"):
+    assert (site / "_sources" / "21_pets.ipynb").read_bytes() == (ROOT / "nbs" / "21_pets.ipynb").read_bytes()
+    assert "<details open class=" in pages["21_pets"] and "cff-version" in pages["cite"]
+    for name in ("scores.rank", "run_sweep.run_sweep", "agents.Agents.stop"):
         assert f'id="best_vision_models.{name}"' in pages["api"]
 
 
@@ -151,7 +151,7 @@ def test_settings_are_shown(site, name):
     assert [line for line in settings if line not in shown] == []
 
 
-ONE_OF_EACH_KIND = ["index", "06_scores", "11_pets", "explorer", "api", "search"]
+ONE_OF_EACH_KIND = ["index", "04_scores", "21_pets", "explorer", "api", "search"]
 
 
 @pytest.mark.parametrize("name", [name if name in ONE_OF_EACH_KIND else pytest.param(name, marks=pytest.mark.slow) for name in PAGES])
@@ -191,7 +191,7 @@ def test_search_finds(page):
 
 
 def test_dark_mode(page):
-    page.visit("11_pets")
+    page.visit("21_pets")
     background = "getComputedStyle(document.querySelector('main')).getPropertyValue('--pst-color-background')"
     light = page.evaluate(background)
     page.click(".article-header-buttons .theme-switch-button")

@@ -15,7 +15,8 @@ import psutil
 import pytest
 import yaml
 
-from best_vision_models import sweeps
+import best_vision_models.run_sweep as engine
+from best_vision_models import models, runs, sweep_checks, sweep_files, sweeps
 from best_vision_models.runs import read_preds
 from best_vision_models.models import weights_2022
 from best_vision_models.runs import read_run_files, write_run
@@ -35,7 +36,7 @@ def ray_here():
     "Ray in this process, started once for the tests that don't kill it: `run_sweep` uses the one that it finds."
     before = os.environ.get("PYTHONPATH")
     os.environ.update(PYTHONPATH=ENV["PYTHONPATH"], RAY_USAGE_STATS_ENABLED="0")
-    with sweeps.ray_cluster(None, 2): yield
+    with engine.ray_cluster(None, 2): yield
     os.environ.update(PYTHONPATH=before or "")
 
 
@@ -338,12 +339,12 @@ def test_every_model_name_of_2022_and_of_timm_can_be_shown():
     names = {*weights_2022(), *timm.list_models(), *timm.list_pretrained(), *timm.models.get_deprecated_models()}
     assert len(names) > 3000 and {"vit_base_patch16_224_sam", "vit_base_patch32_224_sam"} <= names
     for name in sorted(names):
-        assert sweeps.unresolved_models([name]) == {}, name
-        means, moved = sweeps.weights_named(name), sweeps.moved_models([name])
+        assert models.unresolved_models([name]) == {}, name
+        means, moved = models.weights_named(name), models.moved_models([name])
         assert timm.is_model_pretrained(means) or "." not in means and timm.is_model(means), (name, means)
         assert set(moved.values()) <= {means}, (name, means, moved)
-    assert sweeps.moved_models(["vit_base_patch16_224_sam"]) == {"vit_base_patch16_224_sam": "vit_base_patch16_224.sam_in1k"}
-    assert sweeps.unresolved_models(["vit_base_patch16_224.sam_in1k", "vit_base_patch16_224.sum"]).keys() == {"vit_base_patch16_224.sum"}
+    assert models.moved_models(["vit_base_patch16_224_sam"]) == {"vit_base_patch16_224_sam": "vit_base_patch16_224.sam_in1k"}
+    assert models.unresolved_models(["vit_base_patch16_224.sam_in1k", "vit_base_patch16_224.sum"]).keys() == {"vit_base_patch16_224.sum"}
     shown = sweeps.show_sweep(read_sweep({"method": "grid", "parameters": {"model_name": {"values": sorted(names)}}}))
     assert shown["runs"] == len(names) and not shown["unresolved"]
 
@@ -392,8 +393,8 @@ def test_the_articles_own_files_run_unchanged(tmp_path):
     spec = read_sweep(tmp_path / "s.yaml")
     assert spec.parameters["learning_rate"].bounds() == (1e-5, 1e-2, False)
     pytest.importorskip("best_vision_models.fine_tune")
-    sweeps._check_program(spec)
-    sweeps.check_settings(spec, sweeps.configs_to_check(spec))
+    engine._check_program(spec)
+    sweep_checks.check_settings(spec, sweep_checks.configs_to_check(spec))
 
 
 REFUSED = {
@@ -422,13 +423,13 @@ def one_class(tmp_path, monkeypatch):
 @pytest.mark.parametrize("what", REFUSED)
 def test_a_look_finds_what_a_run_would_refuse(what, one_class):
     values, said = REFUSED[what]
-    with pytest.raises(BadInput) as error: sweeps.check_sweep(read_sweep(grid_of(values)))
+    with pytest.raises(BadInput) as error: sweep_checks.check_sweep(read_sweep(grid_of(values)))
     assert said in str(error.value) and "\n" not in str(error.value), str(error.value)
 
 
 @pytest.mark.parametrize("what", ["a name", "a value", "a combination"])
 def test_a_run_refuses_wrong_settings_before_ray_starts(what, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweeps, "ray_cluster", lambda *_: pytest.fail("Ray was started"))
+    monkeypatch.setattr(engine, "ray_cluster", lambda *_: pytest.fail("Ray was started"))
     values, said = REFUSED[what]
     with pytest.raises(BadInput) as error: run_sweep(grid_of(values), tmp_path / "out", agents=1)
     assert said in str(error.value) and not (tmp_path / "out").exists()
@@ -449,23 +450,23 @@ def test_weights_are_looked_for_in_the_cache_and_the_hub_is_asked_once(tmp_path,
     from best_vision_models.sources import SourceUnavailable
     asked = []
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(sweeps, "_answers", lambda address: asked.append(address) or address.startswith("https://github"))
+    monkeypatch.setattr(sweep_checks, "_answers", lambda address: asked.append(address) or address.startswith("https://github"))
     configs = [{"model_name": name, "repeat": i} for i in (1, 2) for name in ("resnet18", "resnet34.tv_in1k", "gcvit_tiny.in1k", "resnet10t")]
     snapshot = tmp_path / "models--timm--resnet34.tv_in1k" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     with pytest.raises(SourceUnavailable, match="of 3 of 4 models are not in .*: resnet10t.c3_in1k, resnet18.tv_in1k, resnet34.tv_in1k: connect"):
-        sweeps.check_weights(configs)
+        sweep_checks.check_weights(configs)
     assert sorted(asked) == sorted([constants.ENDPOINT, "https://github.com"])
     (snapshot / "model.safetensors").touch()
-    with pytest.raises(SourceUnavailable, match="2 of 4 models"): sweeps.check_weights(configs)
-    monkeypatch.setattr(sweeps, "_answers", lambda address: True)
-    sweeps.check_weights(configs)
-    sweeps.check_weights([{**config, "pretrained": False} for config in configs])
+    with pytest.raises(SourceUnavailable, match="2 of 4 models"): sweep_checks.check_weights(configs)
+    monkeypatch.setattr(sweep_checks, "_answers", lambda address: True)
+    sweep_checks.check_weights(configs)
+    sweep_checks.check_weights([{**config, "pretrained": False} for config in configs])
 
 
 def test_a_hub_that_is_not_there_answers_no_within_seconds():
     began = time.time()
-    assert not sweeps._answers("http://127.0.0.1:9") and not sweeps._answers("nonsense")
+    assert not sweep_checks._answers("http://127.0.0.1:9") and not sweep_checks._answers("nonsense")
     assert time.time() - began < 20
 
 
@@ -487,7 +488,7 @@ def test_first_runs_that_fail_alike_end_a_sweep(tmp_path, ray_here, capfd):
     assert {0, 15, 29} <= {row["i"] for row in read_run_files(tmp_path / "out")}
     assert said.count("\nfailed: ValueError: model m") == 1 # one kind, said once as it comes
     assert f"{status['failed']} failed: ValueError" in said and "--retry_failed" in said.splitlines()[-1]
-    reasons = sweeps.failure_reasons(tmp_path / "out")
+    reasons = runs.failure_reasons(tmp_path / "out")
     assert [(entry["state"], entry["runs"]) for entry in reasons] == [("failed", status["failed"])]
 
 
@@ -536,8 +537,8 @@ def test_workers_are_not_niced(tmp_path):
 
 def test_progress_in_a_log_is_a_line_when_something_changed(monkeypatch, capsys):
     now = [1000.0]
-    monkeypatch.setattr(sweeps.time, "time", lambda: now[0])
-    progress = sweeps.Progress(Counter(), 40)
+    monkeypatch.setattr(engine.time, "time", lambda: now[0])
+    progress = engine.Progress(Counter(), 40)
     for second in range(1200):
         now[0] += 1
         if second in (100, 101, 102, 103): progress.ended({"state": "finished"})
@@ -553,7 +554,7 @@ def test_progress_in_a_log_is_a_line_when_something_changed(monkeypatch, capsys)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_shipped_sweeps_can_be_shown(path, capsys, monkeypatch):
     from best_vision_models import cli
-    monkeypatch.setattr(sweeps, "_answers", lambda address: False)
+    monkeypatch.setattr(sweep_checks, "_answers", lambda address: False)
     status = cli.main(["sweep", "show", str(path)])
     shown, said = capsys.readouterr()
     assert "python -m best_vision_models.fine_tune" in shown and "our fine_tune" in shown
@@ -619,9 +620,9 @@ def test_the_readmes_sweep_file_runs(my_images):
 def test_the_page_of_sweep_files_explains_every_key_and_setting():
     from best_vision_models.settings import FineTuneConfig
     page = (HERE.parent / "nbs" / "sweep_files.md").read_text()
-    for model in (sweeps.SweepSpec, sweeps.EarlyTerminate, sweeps.Metric, sweeps.Parameter):
+    for model in (sweep_files.SweepSpec, sweep_files.EarlyTerminate, sweep_files.Metric, sweep_files.Parameter):
         for key in model.model_fields: assert re.search(rf"\b{key}\b", page), key
-    for kind in (*sweeps._LISTED, *sweeps.UNIFORM, *sweeps._NORMAL, *sweeps._BETA): assert kind in page, kind
+    for kind in (*sweep_files._LISTED, *sweep_files.UNIFORM, *sweep_files._NORMAL, *sweep_files._BETA): assert kind in page, kind
     for name, field in FineTuneConfig.model_fields.items():
         default = "" if field.default_factory or field.default is None else f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
         assert f"| `{name}` | {field.description} | {default} |\n" in page, name
@@ -636,9 +637,9 @@ def test_a_sweep_without_a_command_runs_our_fine_tune(tmp_path, capsys):
     assert cli.main(["sweep", "show", str(tmp_path / "s.yaml")]) == 0
     assert "python -m best_vision_models.fine_tune --dataset=digits --pretrained=False" in capsys.readouterr().out
     spec, shipped = read_sweep(tmp_path / "s.yaml"), read_sweep(HERE.parent / "sweeps" / "demo.yaml")
-    assert sweeps.with_our_command(spec).command == shipped.command
+    assert sweep_files.with_our_command(spec).command == shipped.command
     theirs = read_sweep({**spec.as_dict(), "program": "train.py"})
-    assert sweeps.with_our_command(theirs) == theirs and sweeps.show_sweep(theirs)["program"] == "train.py, on W&B only"
+    assert sweep_files.with_our_command(theirs) == theirs and sweeps.show_sweep(theirs)["program"] == "train.py, on W&B only"
 
 
 def test_commands_are_those_of_a_real_agent():
@@ -646,16 +647,16 @@ def test_commands_are_those_of_a_real_agent():
     utils = pytest.importorskip("wandb.sdk.launch.sweeps.utils")
     config = {"model_name": "resnet18", "learning_rate": 0.008, "pretrained": False, "verbose": True}
     theirs = utils.create_sweep_command_args({"args": {k: {"value": v} for k, v in config.items()}})
-    for macro in sweeps._MACROS:
+    for macro in sweep_files._MACROS:
         if macro in ("env", "interpreter", "program", "args_json_file"): continue
         spec = read_sweep({"method": "grid", "command": ["python", f"${{{macro}}}"], "parameters": {k: {"value": v} for k, v in config.items()}})
-        assert sweeps.run_command(spec, config) == ["python", *theirs[macro]], macro
+        assert sweep_files.run_command(spec, config) == ["python", *theirs[macro]], macro
     os.environ["SWEEP_TEST"] = "x"
     for word in ["${envvar:SWEEP_TEST}/a", "${envvar:NOT_THERE}"]:
         spec = read_sweep({"method": "grid", "command": [word], "parameters": {"a": {"value": 1}}})
-        assert sweeps.run_command(spec, {}) == utils.create_sweep_command([word])
+        assert sweep_files.run_command(spec, {}) == utils.create_sweep_command([word])
 
 
 def test_importing_sweeps_is_light():
-    code = "import sys, best_vision_models.sweeps; print([m for m in ('torch', 'fastai', 'ray', 'wandb', 'optuna') if m in sys.modules])"
+    code = "import sys, best_vision_models.sweep_files, best_vision_models.sweeps; print([m for m in ('torch', 'fastai', 'ray', 'wandb', 'optuna') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], env=ENV, capture_output=True, text=True).stdout.strip() == "[]"

@@ -18,6 +18,6 @@ def test_fastai_can_fine_tune(model_name):
 
 def test_the_file_is_what_the_chapter_generates():
     "The chapter compares; test_notebooks holds it to what it says here."
-    notebook = nbformat.read(ROOT / "nbs" / "17_today.ipynb", as_version=4)
+    notebook = nbformat.read(ROOT / "nbs" / "40_today.ipynb", as_version=4)
     texts = [output["data"].get("text/markdown", "") for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
     assert any("`sweeps/today.yaml` is the same as this sweep" in text for text in texts)

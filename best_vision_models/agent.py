@@ -7,6 +7,7 @@ __all__ = ['ATTEMPTS', 'CannotStart', 'work_on']
 
 # %% ../nbs/16c_agent.ipynb #9763d50d
 import contextlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -215,16 +216,13 @@ def _function(content: dict, diary: Diary): # for wandb's agent, which calls it 
 
 def _fork(flags: list[str], diary: Diary):
     "Do the run that W&B has given to the agent of which this is a fork."
-    from fastai.learner import defaults
-
     from best_vision_models.fine_tune import main
 
     run_id = os.environ["WANDB_RUN_ID"]
     os.environ.pop("WANDB_SERVICE", None) # the agent's, which would report a run that is cut off as finished
     _stop_on_signals(diary, run_id)
-    defaults.callbacks = [*defaults.callbacks, _reporter(diary, run_id)]
     said = _LastLine(sys.stderr)
-    with contextlib.redirect_stderr(said): code = main([*flags, *_given_settings()])
+    with contextlib.redirect_stderr(said): code = main([*flags, *_given_settings()], _reporter(diary, run_id))
     diary.add("ended", run_id=run_id, code=code, reason=said.last if code else "")
     sys.exit(code)
 
@@ -245,21 +243,17 @@ def _stop_on_signals(diary: Diary, run_id: str):
     for number in (signal.SIGTERM, signal.SIGINT): signal.signal(number, stop)
 
 
-def _reporter(diary: Diary, run_id: str):
-    "A fastai callback that notes each epoch."
+def _reporter(diary: Diary, run_id: str): # for `fine_tune`'s `after_epoch`
+    "Notes each epoch, and stops nothing."
     import wandb
-    from fastai.callback.core import Callback
 
-    class Report(Callback):
-        order, done = 100, 0
-        def after_epoch(self):
-            self.done += 1
-            metrics = dict(zip(self.recorder.metric_names[1:-1], self.recorder.log[1:], strict=False))
-            error_rate = 1 - metrics["accuracy_multi"] if "accuracy_multi" in metrics else metrics.get("error_rate")
-            epochs = wandb.run.config["epochs"] + 1 if wandb.run else None # the first trains only the head
-            diary.add("epoch", run_id=run_id, epoch=self.done, epochs=epochs, error_rate=error_rate)
+    done = itertools.count(1)
+    def note(metrics: dict) -> bool:
+        epochs = wandb.run.config["epochs"] + 1 if wandb.run else None # the first trains only the head
+        diary.add("epoch", run_id=run_id, epoch=next(done), epochs=epochs, error_rate=metrics["error_rate"])
+        return False
 
-    return Report
+    return note
 
 
 class _LastLine:

@@ -13,7 +13,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import PurePosixPath
 
@@ -206,6 +206,10 @@ class TimmModel:
     pools: bool # whether fastai's head pools the body's output
     depthwise: bool # whether it has convolutions of single channels
     arguments: dict # for `timm.create_model`
+
+    def from_file(self, path: Path) -> "TimmModel": # the same model with the weights in this file
+        overlay = {**self.arguments.get("pretrained_cfg_overlay", {}), "file": str(path), "custom_load": False}
+        return replace(self, arguments={**self.arguments, "pretrained_cfg_overlay": overlay})
 
 
 def find_model(

@@ -14,11 +14,13 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import contextmanager, ExitStack
 from pathlib import Path
 
 from .runs import describe_failures, failure_kind, json_types, read_run_files, write_run
 from .schedule import Bayes, Listed, Rungs
+from .settings import read_config
 from .sources import BadInput, SourceUnavailable
 from best_vision_models.sweep_checks import (
     check_images_of, check_settings, check_weights, configs_to_check, needs_of,
@@ -29,30 +31,12 @@ from .sweeps import done_states, open_sweep_folder, sweep_status
 # %% ../nbs/16_run_sweep.ipynb #e8bef530
 def fine_tune_run(
     config: dict, # settings of `FineTuneConfig`
-    report=None, # takes an epoch's metrics, says whether to stop
+    report: Callable[[dict], bool] | None = None, # takes an epoch's metrics, says whether to stop
 ) -> dict: # one row of the runs table
     "What a worker does with a run: `fine_tune`, imported when the first one comes and kept."
     from best_vision_models.fine_tune import fine_tune
-    from best_vision_models.settings import read_config
 
-    if report is None: return fine_tune(read_config(**config))
-    from fastai.callback.core import Callback, CancelFitException
-    from fastai.learner import defaults
-
-    class Report(Callback):
-        order, stopped, epochs = 100, False, 0
-        def after_epoch(self):
-            type(self).epochs += 1
-            metrics = dict(zip(self.recorder.metric_names[1:-1], self.recorder.log[1:]))
-            if "accuracy_multi" in metrics: metrics["error_rate"] = 1 - metrics["accuracy_multi"]
-            if report(metrics):
-                type(self).stopped = True
-                raise CancelFitException()
-
-    defaults.callbacks = [*defaults.callbacks, Report]
-    try: row = fine_tune(read_config(**config))
-    finally: defaults.callbacks = defaults.callbacks[:-1]
-    return {**row, "fit_time": None, "stopped_epoch": Report.epochs} if Report.stopped else row
+    return fine_tune(read_config(**config), report)
 
 # %% ../nbs/16_run_sweep.ipynb #516fdf53
 class Worker:

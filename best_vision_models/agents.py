@@ -27,7 +27,7 @@ from best_vision_models.diary import (
 from .run_sweep import fine_tune_run, run_sweep
 from .runs import write_run
 from .sources import BadInput
-from .sweep_files import leaves, nested, read_sweep
+from .sweep_files import leaves, nested, read_sweep, setting_at
 from .sweeps import key_of_row, open_sweep_folder
 from .wandb_runs import fetch_sweep, logged_in_wandb
 
@@ -271,7 +271,7 @@ def complete_sweep(
     with open_sweep_folder(spec, out) as folder:
         for row in recorded.rows:
             if row["state"] in ("finished", "failed"):
-                config = nested((path, row["config"].get(path[0])) for path, _ in leaves(spec.parameters))
+                config = nested((path, setting_at(row["config"], path)) for path, _ in leaves(spec.parameters))
                 row = {**row, "run_id": key_of_row(spec, row), "wandb_run_id": row["run_id"], "config": config}
                 write_run(row, folder)
     return run_sweep(spec, out, agents, address, _InSweep(sweep, run or fine_tune_run), retry_failed=retry_failed)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['FAMILY_COLOURS', 'HEIGHT', 'family_colour', 'error_by_fit_time', 'accuracy_by_speed', 'speed_by_parameters',
-           'set_renderer', 'sweep_against_sweep', 'intervals', 'error_by_accuracy', 'fit_time_by_train_secs',
-           'residuals_by_fitted', 'fronts_by_device', 'error_by_budget', 'error_intervals', 'effect_intervals',
-           'ranks_by_offset', 'time_by_stage']
+           'set_renderer', 'sweep_against_sweep', 'values_with_intervals', 'error_by_accuracy',
+           'fit_time_by_train_secs', 'residuals_by_fitted', 'fronts_by_device', 'error_by_budget',
+           'errors_with_intervals', 'effects_with_intervals', 'ranks_by_offset', 'time_by_stage']
 
 # %% ../nbs/08_charts.ipynb #2f8d3ecf
 import logging
@@ -156,7 +156,7 @@ def sweep_against_sweep(
     return figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", name="equal", line=dict(color="#888", dash="dot")))
 
 # %% ../nbs/08_charts.ipynb #ae536d27
-def intervals(
+def values_with_intervals(
     table: pd.DataFrame, # columns `low`, `high` and the one named by `value`; the index gives the labels; first row on top
     value: str, # the column of the dots
     axis: str, # what the dots are, with the unit
@@ -244,7 +244,7 @@ def error_by_budget(
     return _finish(figure).update_layout(legend=dict(orientation="h", y=-0.25))
 
 # %% ../nbs/08_charts.ipynb #2110b86f
-def error_intervals(
+def errors_with_intervals(
     intervals: pd.DataFrame, # one row a model, as `scores.error_interval` gives it
     title: str = "Error with its intervals",
 ) -> go.Figure: # x error rate (fraction), one row a model, best on top
@@ -266,18 +266,18 @@ def error_intervals(
     return _finish(figure).update_layout(margin_l=230)
 
 # %% ../nbs/08_charts.ipynb #4e8643cc
-def effect_intervals(
+def effects_with_intervals(
     effects: pd.DataFrame, # as `scores.setting_effects` gives it
     by: str = "family", # the column of the rows
     title: str = "Effects of a setting",
-) -> go.Figure: # x the factor of the error (log), one row a group and level
+) -> go.Figure: # x the factor of the error (log), one row a group and value
     "How much a setting multiplies the error of each group, with its interval."
     table = effects.sort_values("times")
     error = dict(type="data", array=table.high - table.times, arrayminus=table.times - table.low, thickness=2, color="#b0b0b0")
     figure = go.Figure(go.Scatter(
         x=table.times, y=table[by].astype(str), error_x=error, mode="markers", name="factor of the error",
         marker=dict(size=10, color=[family_colour(group) for group in table[by].astype(str)]),
-        customdata=table[["level", "baseline", "models"]],
+        customdata=table[["value", "baseline", "models"]],
         hovertemplate="%{y}: × %{x:.2f}, %{customdata[0]} against %{customdata[1]}, %{customdata[2]} models<extra></extra>"))
     figure.add_vline(1, line_dash="dot", line_color="#7f7f7f")
     figure.update_layout(title=title, height=max(360, 34 * len(table) + 160), template="plotly_white")

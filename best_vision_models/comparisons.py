@@ -20,7 +20,7 @@ from .uncertainty import error_interval
 def rank_correlation(
     x: pd.Series, # numbers; NA is left out, with its partner
     y: pd.Series, # on the same index
-    level: float = 0.95, # how often the interval should hold the true value
+    confidence: float = 0.95, # how often the interval should hold the true value
 ) -> dict: # `models` (pairs used), `correlation`, `low`, `high`; no interval for fewer than five pairs or a perfect order
     "Spearman's rank correlation with an interval; Bonett & Wright 2000, Sample size requirements for estimating correlations."
     from scipy.stats import norm, spearmanr
@@ -28,7 +28,7 @@ def rank_correlation(
     known = x.notna() & y.notna()
     n, correlation = int(known.sum()), float(spearmanr(x[known], y[known]).statistic) if known.sum() > 1 else np.nan
     if n < 5 or not abs(correlation) < 1: return dict(models=n, correlation=correlation, low=np.nan, high=np.nan)
-    half = norm.ppf((1 + level) / 2) * np.sqrt((1 + correlation**2 / 2) / (n - 3))
+    half = norm.ppf((1 + confidence) / 2) * np.sqrt((1 + correlation**2 / 2) / (n - 3))
     low, high = np.tanh(np.arctanh(correlation) + np.array([-half, half]))
     return dict(models=n, correlation=correlation, low=float(low), high=float(high))
 
@@ -44,14 +44,14 @@ def side_by_side(
 
 def agreement(
     sweeps: dict[str, pd.DataFrame], # a name of yours → its summary
-    level: float = 0.95, # see `rank_correlation`
+    confidence: float = 0.95, # see `rank_correlation`
 ) -> pd.DataFrame: # one row per data set, pair of sweeps and measure: `models`, `correlation`, `low`, `high`
     "The rank correlation of `error_rate` and of `fit_time` between each two sweeps, over the models that both have."
     rows = []
     for dataset, models in side_by_side(sweeps).groupby("dataset"):
         for measure in ("error_rate", "fit_time"):
             for one, other in combinations(sweeps, 2):
-                found = rank_correlation(models[f"{measure}_{one}"], models[f"{measure}_{other}"], level)
+                found = rank_correlation(models[f"{measure}_{one}"], models[f"{measure}_{other}"], confidence)
                 rows.append({"dataset": dataset, "sweeps": f"{one} and {other}", "measure": measure, **found})
     return pd.DataFrame(rows)
 
@@ -87,7 +87,7 @@ def diagnose(
 def family_effects(
     table: pd.DataFrame, # one row a model, with `family` and the formula's columns
     formula: str, # what to expect, such as `np.log(error_rate) ~ np.log(100 - top1)`
-    level: float = 0.95,
+    confidence: float = 0.95,
 ) -> pd.DataFrame: # per family: `models`, `effect`, `low`, `high`, in the units of the formula's left side; lowest first; no interval where no family differs
     "What each family adds, compared with the average family: random intercepts of a mixed model (REML), with intervals; statsmodels."
     import warnings
@@ -102,7 +102,7 @@ def family_effects(
     if fit.cov_re.iloc[0, 0] < 1e-8 * fit.scale: return pd.DataFrame({"models": families, "effect": 0.0, "low": np.nan, "high": np.nan})
     effects = pd.DataFrame({"models": families, "effect": {family: effect.iloc[0] for family, effect in fit.random_effects.items()}})
     spread = pd.Series({family: np.sqrt(covariance.iloc[0, 0]) for family, covariance in fit.random_effects_cov.items()})
-    half = norm.ppf((1 + level) / 2) * spread
+    half = norm.ppf((1 + confidence) / 2) * spread
     return effects.assign(low=effects.effect - half, high=effects.effect + half).sort_values("effect")
 
 # %% ../nbs/06_comparisons.ipynb #3c0c008b
@@ -117,12 +117,12 @@ def summarise_settings(
 
 # %% ../nbs/06_comparisons.ipynb #d4bb2669
 def setting_effects(
-    runs: pd.DataFrame, # one row a run (or a model and level): `model_name`, `error_rate`, the settings and `by`
-    setting: str, # a column; its lowest level is the baseline
+    runs: pd.DataFrame, # one row a run (or a model and value): `model_name`, `error_rate`, the settings and `by`
+    setting: str, # a column; its lowest value is the baseline
     by: str = "family", # effects apart for each value of this column
     others: tuple[str, ...] = (), # settings that vary too and are held equal, each with an effect of its own for each `by`
     confidence: float = 0.9, # of each interval, by itself
-) -> pd.DataFrame: # `by`, `level`, `baseline`, `times` (factor of the error), `low`, `high`, `p`, `p_holm`, `models`, `runs`
+) -> pd.DataFrame: # `by`, `value`, `baseline`, `times` (factor of the error), `low`, `high`, `p`, `p_holm`, `models`, `runs`
     "How much a setting multiplies the error, by ordinary least squares on log errors within models (statsmodels); `p_holm` is Holm's, over all rows."
     import statsmodels.api as sm
     from statsmodels.stats.multitest import multipletests
@@ -132,11 +132,11 @@ def setting_effects(
     columns, rows = {f"model {name}": runs.model_name == name for name in runs.model_name.unique()}, []
     for name in (setting, *others):
         for group, part in runs.groupby(by):
-            baseline, *levels = sorted(part[name].unique())
-            columns |= {(name, group, level): (runs[by] == group) & (runs[name] == level) for level in levels}
+            baseline, *values = sorted(part[name].unique())
+            columns |= {(name, group, value): (runs[by] == group) & (runs[name] == value) for value in values}
             if name == setting:
-                rows += [dict(zip((by, "level", "baseline", "models", "runs"), (group, level, baseline, part.model_name.nunique(), len(part))))
-                         for level in levels]
+                rows += [dict(zip((by, "value", "baseline", "models", "runs"), (group, value, baseline, part.model_name.nunique(), len(part))))
+                         for value in values]
     design = np.column_stack(list(columns.values())).astype(float)
     if np.linalg.matrix_rank(design) < design.shape[1]: raise BadInput("some settings change only together: their effects can't be told apart")
     fit = sm.OLS(np.log(runs.error_rate.to_numpy()), design).fit()
@@ -159,7 +159,7 @@ def setting_variance(
     if (runs.error_rate <= 0).any(): raise BadInput("an error_rate of 0 has no logarithm: leave those models out, or validate on more images")
     for name in settings:
         if (runs.groupby(by)[name].nunique() < runs[name].nunique()).any():
-            raise BadInput(f"not each {by} has all levels of {name}: leave those without out")
+            raise BadInput(f"not each {by} has all values of {name}: leave out those without")
     log_error = np.log(runs.error_rate)
     table = runs.assign(within=log_error - log_error.groupby(runs.model_name).transform("mean"))
     names = " + ".join(f"C({name})" for name in settings)
@@ -174,7 +174,7 @@ def setting_variance(
 # %% ../nbs/06_comparisons.ipynb #c46503b3
 def compare_settings(
     settings: pd.DataFrame, # as `summarise_settings` gives it
-    level: float, # a learning rate
+    learning_rate: float, # a learning rate
     baseline: float, # another
 ) -> pd.DataFrame: # `dataset, family, model_name`, `times` (mean error as a multiple of the baseline's), `p`, `p_holm` within the dataset
     "Each model's mean error at one learning rate against another, on the same images; only models that ran at both."
@@ -183,8 +183,8 @@ def compare_settings(
 
     rows = error_interval(settings)
     names = ["dataset", "family", "model_name"]
-    both = rows[rows.learning_rate == level].merge(rows[rows.learning_rate == baseline], on=names, suffixes=("", "_baseline"))
-    if both.empty: raise BadInput(f"no model ran at both {level} and {baseline}")
+    both = rows[rows.learning_rate == learning_rate].merge(rows[rows.learning_rate == baseline], on=names, suffixes=("", "_baseline"))
+    if both.empty: raise BadInput(f"no model ran at both {learning_rate} and {baseline}")
     std = (both.run_std**2 / both.n_runs + both.run_std_baseline**2 / both.n_runs_baseline) ** 0.5
     difference, degrees = both.error_rate_mean - both.error_rate_mean_baseline, both[["degrees", "degrees_baseline"]].min(axis=1)
     both = both.assign(times=both.error_rate_mean / both.error_rate_mean_baseline, p=2 * t.sf(difference.abs() / std, degrees))

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import contextmanager, ExitStack
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from .runs import describe_failures, failure_kind, json_types, read_run_files, write_run
@@ -113,7 +113,7 @@ class Workers:
             last = str(error).strip().splitlines()[-1]
             raise BadInput(f"workers don't start ({last}): what they run must be installed where they run")
 
-    def dismiss(self):
+    def close(self):
         for worker in [*self.starting.values(), *self.idle, *(w for w, _ in self.busy.values())]: self.ray.kill(worker)
 
 # %% ../nbs/16_run_sweep.ipynb #22c497bf
@@ -158,21 +158,27 @@ def _share(ray, agents: int | None, gpus_per_run: float | None) -> tuple[dict, i
     return {"num_cpus": max(1, cpus // agents) if agents and one_machine else 1}, cpus
 
 # %% ../nbs/16_run_sweep.ipynb #6d8af52f
+class _Stop:
+    "Whether to start no more runs: after Ctrl-C, or when a run has shown that no more are needed."
+    asked = False
+
+
 @contextmanager
-def _ctrl_c(): # yields a list, empty until Ctrl-C
-    "Count Ctrl-C; the second raises `KeyboardInterrupt`."
-    presses = []
+def _ctrl_c(): # yields a `_Stop`
+    "The first Ctrl-C asks to stop; the second raises `KeyboardInterrupt`."
+    stop, presses = _Stop(), []
     if threading.current_thread() is not threading.main_thread():
-        yield presses
+        yield stop
         return
 
     def pressed(*_):
+        stop.asked = True
         presses.append(time.time())
         if len(presses) > 1: raise KeyboardInterrupt
         print("\nfinishing the runs under way; Ctrl-C again stops now", file=sys.stderr)
 
     before = signal.signal(signal.SIGINT, pressed)
-    try: yield presses
+    try: yield stop
     finally: signal.signal(signal.SIGINT, before)
 
 # %% ../nbs/16_run_sweep.ipynb #ca90a32d
@@ -231,6 +237,62 @@ RETRIES = 2
 ALIKE = 3 # so many first runs that fail alike end a sweep
 
 
+class _Engine:
+    "Gives the runs of a sweep to workers, and writes what comes back."
+    def __init__(self, spec: SweepSpec, folder: Path, jobs, progress: Progress, stop: _Stop):
+        self.spec, self.folder, self.jobs, self.progress, self.stop = spec, folder, jobs, progress, stop
+        self.deaths, self.rows = Counter(), []
+
+    def work(self, crew: Workers, room: Callable[[], int]): # room: how many workers there may be now
+        "Return when no run is left, or none is to be started and those under way have ended."
+        looked = 0
+        while True:
+            if time.time() - looked > 2: fit, looked = room(), time.time()
+            if not self.stop.asked: self.give_out(crew, fit)
+            if not crew.busy and (self.stop.asked or not self.jobs.left()): break
+            self.progress.show(self.jobs.left(), len(crew.busy))
+            for (key, config), row in crew.wait(timeout=0.2):
+                row = row or self.died(key, config, crew.rungs)
+                if row: self.keep(key, config, row)
+        self.progress.show(self.jobs.left(), 0, end=True)
+
+    def give_out(self, crew: Workers, fit: int):
+        while not crew.to_check and crew.idle and self.jobs.left() and (job := self.jobs.next()): crew.give(job)
+        crew.hire(min(fit, len(crew.busy) + self.jobs.left()))
+
+    def died(self, key: str, config: dict, rungs) -> dict | None: # None: the run is tried again
+        self.deaths[key] += 1
+        if rungs: rungs.forget.remote(key)
+        if self.deaths[key] > RETRIES: return {"state": "crashed", "reason": f"its worker died {self.deaths[key]} times"}
+        self.jobs.again((key, config))
+
+    def keep(self, key: str, config: dict, row: dict):
+        "Write a run's file, and see what follows from it."
+        row = {**config, **row, "sweep": self.spec.name or self.folder.name, "run_id": key, "config": config}
+        write_run(row, self.folder)
+        self.jobs.tell(key, row)
+        self.progress.ended(row)
+        self.rows.append(row)
+        if _on_target(self.spec, [row]): self.stop.asked = True
+        if len(self.rows) == ALIKE and _alike(self.rows) and self.jobs.left() and not self.stop.asked:
+            self.progress.say(f"the first {ALIKE} runs, which differ in most settings, failed alike: stopping here, with "
+                              f"{self.jobs.left()} runs left")
+            self.stop.asked = True
+
+
+def _alike(rows: list[dict]) -> bool:
+    "Did all of these fail, and for one reason?"
+    return all(row["state"] != "finished" for row in rows) and len({failure_kind(row) for row in rows}) == 1
+
+
+def _on_target(spec: SweepSpec, rows: list[dict]) -> bool:
+    "Has a run reached the metric's `target`?"
+    if not spec.metric or spec.metric.target is None: return False
+    sign = 1 if spec.metric.goal == "minimize" else -1
+    values = [row[spec.metric.name] for row in rows if isinstance(row.get(spec.metric.name), (int, float))]
+    return any(sign * value <= sign * spec.metric.target for value in values)
+
+# %% ../nbs/16_run_sweep.ipynb #7269f326
 def run_sweep(
     spec: SweepSpec | str | Path | dict, # a sweep, or its file
     out: str | Path, # the folder for its runs; the same one again resumes
@@ -247,52 +309,18 @@ def run_sweep(
     if run is None:
         _check_program(spec)
         check_settings(spec, configs_to_check(spec, count))
-    with ExitStack() as stack:
-        folder = stack.enter_context(open_sweep_folder(spec, out))
-        empty = not any(folder.glob("*.json")) # a sweep that is refused before its first run leaves the folder to another
-        refused = (BadInput, SourceUnavailable)
-        stack.push(lambda error, *_: (folder / "sweep.yaml").unlink() if error in refused and empty else None)
+    with open_sweep_folder(spec, out) as folder, _unless_refused(folder):
         rows = read_run_files(folder)
         jobs = (Bayes if spec.method == "bayes" else Listed)(spec, rows, count, retry_failed)
-        if not jobs.left() or _on_target(spec, rows):
-            _say_failures(rows)
-            return sweep_status(folder, count)
-        states = Counter(row["state"] for row in rows if row.get("state") in done_states(retry_failed))
-        progress = Progress(states, jobs.left())
-        ray = stack.enter_context(ray_cluster(address, agents))
-        presses = stack.enter_context(_ctrl_c())
-        resources, _ = _share(ray, agents, gpus_per_run)
-        rungs = ray.remote(Rungs).options(num_cpus=0).remote(spec) if spec.early_terminate else None
-        crew = Workers(ray, run or fine_tune_run, resources, rungs, needs_of(jobs.configs()) if run is None else [])
-        stack.callback(crew.dismiss)
-        deaths, room, looked, ended = Counter(), 0, 0, []
-        while True:
-            if time.time() - looked > 2: room, looked = agents or _share(ray, agents, gpus_per_run)[1], time.time()
-            may_give = not presses and not crew.to_check
-            while may_give and crew.idle and jobs.left() and (job := jobs.next()): crew.give(job)
-            if not presses: crew.hire(min(room, len(crew.busy) + jobs.left()))
-            if not crew.busy and (presses or not jobs.left()): break
-            progress.show(jobs.left(), len(crew.busy))
-            for (key, config), row in crew.wait(timeout=0.2):
-                if row is None:
-                    deaths[key] += 1
-                    if rungs: rungs.forget.remote(key)
-                    if deaths[key] <= RETRIES:
-                        jobs.again((key, config))
-                        continue
-                    row = {"state": "crashed", "reason": f"its worker died {deaths[key]} times"}
-                row = {**config, **row, "sweep": spec.name or folder.name, "run_id": key, "config": config}
-                write_run(row, folder)
-                jobs.tell(key, row)
-                progress.ended(row)
-                ended.append(row)
-                if len(ended) == ALIKE and _alike(ended) and jobs.left() and not presses:
-                    progress.say(f"the first {ALIKE} runs, which differ in most settings, failed alike: stopping here, with "
-                                 f"{jobs.left()} runs left")
-                    presses.append(time.time())
-                if _on_target(spec, [row]): presses.append(time.time())
-        progress.show(jobs.left(), 0, end=True)
-        _say_failures(read_run_files(folder))
+        if jobs.left() and not _on_target(spec, rows):
+            done = Counter(row["state"] for row in rows if row.get("state") in done_states(retry_failed))
+            progress, to_check = Progress(done, jobs.left()), needs_of(jobs.configs()) if run is None else []
+            with ray_cluster(address, agents) as ray, _ctrl_c() as stop:
+                resources, _ = _share(ray, agents, gpus_per_run)
+                rungs = ray.remote(Rungs).options(num_cpus=0).remote(spec) if spec.early_terminate else None
+                with closing(Workers(ray, run or fine_tune_run, resources, rungs, to_check)) as crew:
+                    _Engine(spec, folder, jobs, progress, stop).work(crew, lambda: agents or _share(ray, agents, gpus_per_run)[1])
+        for line in describe_failures(read_run_files(folder)): print(line, file=sys.stderr)
     return sweep_status(folder, count)
 
 
@@ -302,18 +330,11 @@ def _check_program(spec: SweepSpec):
         raise BadInput(f"the sweep's program is {program}, not fine_tune: W&B agents can run it (bvm sweep create)")
 
 
-def _alike(rows: list[dict]) -> bool:
-    "Did all of these fail, and for one reason?"
-    return all(row["state"] != "finished" for row in rows) and len({failure_kind(row) for row in rows}) == 1
-
-
-def _say_failures(rows: list[dict]):
-    for line in describe_failures(rows): print(line, file=sys.stderr)
-
-
-def _on_target(spec: SweepSpec, rows: list[dict]) -> bool:
-    "Has a run reached the metric's `target`?"
-    if not spec.metric or spec.metric.target is None: return False
-    sign = 1 if spec.metric.goal == "minimize" else -1
-    values = [row[spec.metric.name] for row in rows if isinstance(row.get(spec.metric.name), (int, float))]
-    return any(sign * value <= sign * spec.metric.target for value in values)
+@contextmanager
+def _unless_refused(folder: Path):
+    "A sweep that is refused before its first run leaves its folder to another sweep."
+    empty = not any(folder.glob("*.json"))
+    try: yield
+    except (BadInput, SourceUnavailable):
+        if empty: (folder / "sweep.yaml").unlink()
+        raise

@@ -215,6 +215,7 @@ class EarlyTerminate(_Strict):
     def _complete(self):
         if not self.min_iter and not (self.max_iter and self.s): raise ValueError("needs min_iter, or max_iter and s")
         if not self.bands(): raise ValueError("stops nowhere: raise max_iter, or lower eta")
+        if self.strict: raise ValueError("can't be strict here: remove strict, or run the sweep on W&B")
         return self
 
     def bands(self) -> list[int]: # epochs, ascending

@@ -84,7 +84,10 @@ def split_images(
     "The split: as given, or at random; raises `BadInput` where nothing can be trained or validated with it."
     part, split = images.table.part.copy(), "given"
     if len(labels := set(images.table.labels[part != "test"].explode())) < 2:
-        raise BadInput(f"{images.name}: all images are labelled {next(iter(labels), None)!r}: two classes are needed")
+        inner = images.path / str(next(iter(labels), None))
+        better = inner.is_dir() and sum(folder.is_dir() for folder in inner.iterdir()) > 1
+        raise BadInput(f"{images.name}: all images are labelled {next(iter(labels), None)!r}: two classes are needed"
+                       + (f"; did you mean {inner}?" if better else ""))
     if "valid" not in set(part):
         pool = images.table[part != "test"]
         split, held = _choose(images, pool, seed)
@@ -103,10 +106,21 @@ def _choose(images: Images, pool: pd.DataFrame, seed: int) -> tuple[str, np.ndar
     return f"random, by {by}", _hold_back(pool.labels, _units(pool), seed)
 
 
+def _why_none(table: pd.DataFrame) -> str:
+    "Why none of these images can be held back."
+    by_label = table.explode("labels").groupby("labels")
+    if table.sha256.nunique() == 1: return f"all {len(table)} images are copies of one: none can be held back"
+    if table.group.notna().all() and by_label.group.nunique().max() == 1:
+        return "each class is in one group, and a group can't be split: give more groups"
+    if by_label.size().max() == 1 and len(table) > 4:
+        return f"{len(by_label)} labels for {len(table)} images, each with one image: is the label a number, or a name of the image?"
+    return f"{len(table)} images are too few to hold some back"
+
+
 def _check_parts(images: Images):
     "What fastai would only meet in the middle of training."
     train, valid = (images.table[images.table.part == part] for part in ("train", "valid"))
-    if not len(valid): raise BadInput(f"{images.name}: {len(train)} images are too few to hold some back")
+    if not len(valid): raise BadInput(f"{images.name}: {_why_none(train)}")
     if new := sorted({*valid.labels.explode()} - {*train.labels.explode()}):
         raise BadInput(f"{images.name}: no training image is labelled {some_names([*map(repr, new)])}, but validation images are: "
                        + ("add some, or move them" if images.split == "given" else "add images with it, or change seed"))
@@ -209,7 +223,7 @@ def make_dls(
     )
     dls = ImageDataLoaders.from_dblock(block, items, path=images.path, bs=batch_size, dl_type=ImagesDL)
     if not len(dls.train):
-        raise BadInput(f"{images.name}: batch_size {batch_size} is more than its {len(dls.train_ds)} training images")
+        raise BadInput(f"{images.name}: batch_size {batch_size} is more than its {len(dls.train_ds)} training images: use {len(dls.train_ds)} or less")
     sizes = dict(zip(table.path, zip(table.width, table.height)))
     if image_cache == "auto": use_image_cache(dls, sizes, img_size, resize_method, image_type)
     return dls

@@ -17,7 +17,7 @@ from fastai.data.transforms import image_extensions
 
 from .images import DATASETS, images_path, look_at, some_names
 from .settings import UPSTREAM_NAMES
-from .sources import BadInput
+from .sources import BadInput, log
 
 # %% ../nbs/10a_own_images.ipynb #d07a0001
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def _files_in(folder: Path) -> tuple[list[Path], dict[str, list[str]]]: # images
             left_out.setdefault("linked folders that were read already", []).append(_below(here, folder))
             continue
         seen.add(real)
-        hidden = [name for name in folders + names if name.startswith(".")]
+        hidden = [name for name in folders + names if _is_hidden(name)]
         folders[:] = [name for name in folders if name not in hidden]
         is_image = {name: Path(name).suffix.lower() in image_extensions for name in names}
         images += [Path(here, name) for name in names if is_image[name] and name not in hidden]
@@ -53,21 +53,28 @@ def _files_in(folder: Path) -> tuple[list[Path], dict[str, list[str]]]: # images
     return sorted(images), left_out
 
 
+def _is_hidden(name: str) -> bool: return name.startswith(".") or name == "__MACOSX" # what macOS puts into an archive
+
+
 def _below(path: str | Path, folder: Path) -> str: return Path(path).relative_to(folder).as_posix()
 
 # %% ../nbs/10a_own_images.ipynb #d07a0004
-PARTS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid",
+PARTS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid",
          "test": "test", "testing": "test"}
 
 
 def _folders_in(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not _is_hidden(p.name))
 
 
 def _given_parts(root: Path) -> dict[str, str]: # the part of each folder that is one
     "Folders that are called like the parts of a split; none, unless `train` is among them and another."
-    parts = {p.name: PARTS[p.name.lower()] for p in _folders_in(root) if p.name.lower() in PARTS}
-    return parts if "train" in parts.values() and len({*parts.values()}) > 1 else {}
+    names = {p.name: re.sub(r"[ _-]?(set|data|images)$", "", p.name.lower()) for p in _folders_in(root)}
+    parts = {name: PARTS[word] for name, word in names.items() if word in PARTS}
+    if "train" in parts.values() and len({*parts.values()}) > 1: return parts
+    if len(parts) > 1 and len(parts) == len(names):
+        raise BadInput(f"{root} has the parts {', '.join(parts)} and none to train with: call one train")
+    return {}
 
 
 def _check_beside(root: Path, files: list[Path], parts: dict[str, str]):
@@ -85,6 +92,10 @@ def _check_folders(root: Path, files: list[Path], parts: dict[str, str]):
     for holder in holders:
         if not (classes := _folders_in(holder)):
             raise BadInput(f"{holder} has no class folders: make one per class, or give label_pattern for labels in file names")
+        below = [{folder.name for folder in _folders_in(each)} for each in classes]
+        if len(below) > 1 and len(below[0]) > 1 and all(names == below[0] for names in below):
+            raise BadInput(f"{holder}: {some_names([c.name for c in classes])} all hold the folders {some_names(sorted(below[0]))}: call the "
+                           f"parts of a split train, valid and test, or make classes the first folders")
         if empty := [c.name for c in classes if c not in filled]:
             raise BadInput(f"{holder}: no images in class folder {some_names(empty)}: fill or remove it")
 
@@ -131,9 +142,12 @@ def _read_table(csv: Path) -> tuple[pd.DataFrame, str]: # all columns as text; `
     "A CSV of images and labels; raises `BadInput` for anything else."
     try:
         table = pd.read_csv(csv, dtype=str, keep_default_na=False, na_values=[""]) # a class may be called None
+    except UnicodeDecodeError:
+        raise BadInput(f"{csv} is not a CSV in UTF-8: save it as one") from None
     except (ValueError, OSError) as error:
         raise BadInput(f"{csv} can't be read as a CSV: {str(error).splitlines()[0]}") from None
     table = table.rename(columns=str.strip).apply(lambda column: column.str.strip())
+    _check_header(csv, table.columns)
     column = next((c for c in ("tags", "label") if c in table.columns[1:]), None)
     if column is None:
         others = [c for c in table.columns[1:] if c not in ("is_valid", "group")]
@@ -146,6 +160,20 @@ def _read_table(csv: Path) -> tuple[pd.DataFrame, str]: # all columns as text; `
         if needed in table and (missing := table[needed].isna()).any():
             raise BadInput(f"{csv}: line {missing.argmax() + 2} has no {what}")
     return table, column
+
+
+def _check_header(csv: Path, columns: pd.Index):
+    "Raises `BadInput` for a first line that isn't a header of this form."
+    if len(columns) == 1 and (separator := next((s for s in ";\t|" if s in columns[0]), None)):
+        raise BadInput(f"{csv}: its columns are separated by {separator!r}: save it with commas")
+    if len(columns) > 1 and (csv.parent / columns[0]).is_file():
+        raise BadInput(f"{csv}: the first line names an image: write a header above it, such as file,label")
+    for column in columns[1:]:
+        meant = difflib.get_close_matches(re.sub(r"\W", "_", column.lower()), ["is_valid", "group", "label", "tags"], 1, cutoff=0.8)
+        if meant and column != meant[0] and meant[0] not in columns:
+            raise BadInput(f"{csv}: column {column}: did you mean {meant[0]}? rename it, or leave it out")
+        if column.lower() in ("split", "subset", "part", "fold"):
+            raise BadInput(f"{csv}: column {column}: a split is given in is_valid, True or False: write it so, or leave it out")
 
 
 def _to_parts(is_valid: pd.Series, csv: Path) -> pd.Series: # train or valid
@@ -165,6 +193,9 @@ def _from_csv(csv: Path, folder: str = "", suff: str = "") -> Images:
         "labels": labels.str.split() if column == "tags" else [[label] for label in labels],
         "part": _to_parts(given["is_valid"], csv) if "is_valid" in given else None, "group": given.get("group"),
     })
+    joined = labels[labels.str.contains(r"[,;|]", na=False)]
+    if column == "tags" and len(joined):
+        raise BadInput(f"{csv}: tags are {joined.iloc[0]!r} in line {joined.index[0] + 2}: separate them by spaces")
     repeated = table.assign(labels=table.labels.map(sorted).str.join(" ")).duplicated(["path", "labels", "part", "group"])
     left_out = {"repeated rows": names[repeated].tolist(),
                 "columns not used": [c for c in given.columns[1:] if c not in (column, "is_valid", "group")]}
@@ -196,19 +227,31 @@ def read_images(
 ) -> Images: # `table` also has `width, height` (px) and `sha256`
     "What a data set holds, not split yet; raises `BadInput` for anything wrong with names, labels or images."
     dataset = UPSTREAM_NAMES.get(dataset, dataset)
+    if dataset in DATASETS and Path(dataset).exists():
+        log.warning(f"{dataset} is taken for the data set of that name; for what is called so here, give ./{dataset}")
     path = images_path(dataset) if dataset in DATASETS else Path(dataset)
     if dataset in ("pets", "digits"):
         images = _from_folder(path / "images", r"(^[a-zA-Z]+_*[a-zA-Z]+)", dataset)
         images = replace(images, path=path, table=images.table.assign(file="images/" + images.table.file), published=True)
     elif dataset in ("planet", "digit_pairs"):
         images = replace(_from_csv(path / "labels.csv", folder="train", suff=".jpg"), name=dataset, published=True)
-    elif path.is_dir(): images = _from_folder(path, label_pattern, path.resolve().name)
-    elif path.is_file(): images = _from_csv(path)
+    elif dataset and path.is_dir(): images = _from_folder(path, label_pattern, path.resolve().name)
+    elif path.is_file(): images = _from_csv(_checked_kind(path, label_pattern))
     else:
         near = difflib.get_close_matches(dataset, DATASETS, n=1)
         raise BadInput(f"no data set, folder or CSV is called {dataset!r}: "
                        + (f"did you mean {near[0]}?" if near else f"use one of {', '.join(DATASETS)}, or a path"))
     return _with_looks(images)
+
+
+def _checked_kind(file: Path, label_pattern: str | None) -> Path: # `file`
+    "Raises `BadInput` for a file that is surely no CSV."
+    kind = file.suffix.lower()
+    if kind in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"): raise BadInput(f"{file} is an archive: unpack it, and give the folder")
+    if kind in image_extensions: raise BadInput(f"{file} is one image: give its folder, or a CSV of images and labels")
+    if kind in (".xlsx", ".xls", ".ods"): raise BadInput(f"{file} is a spreadsheet: save the sheet as CSV")
+    if label_pattern is not None: raise BadInput(f"label_pattern is for a folder; {file} has its own labels: leave it out")
+    return file
 
 
 def _with_looks(images: Images) -> Images: # the table with `width, height, sha256`

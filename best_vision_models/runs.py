@@ -23,7 +23,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from best_vision_models.sources import (
-    BadInput, check_names, comment_lines, fetch, log, read_sources, replace_file, SourceUnavailable,
+    BadInput, check_names, did_you_mean, comment_lines, fetch, log, read_sources, replace_file, SourceUnavailable,
     write_table,
 )
 
@@ -192,7 +192,8 @@ def read_runs(
     if path.startswith("wandb:"): return _tidy(_read_wandb(path), path)
     if path.startswith(("http://", "https://")): return _tidy(_read_file(path), path)
     if not Path(path).exists():
-        raise BadInput(f"{path}: no such file, and no source of that name; the sources are {', '.join(read_sources())}")
+        near = did_you_mean(path, read_sources()) or f"; the sources are {', '.join(read_sources())}"
+        raise BadInput(f"{path}: no such file, and no source of that name{near}")
     if Path(path).is_dir(): return _tidy(_read_folder(path), path)
     return _tidy(_read_file(path), path)
 

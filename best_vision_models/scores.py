@@ -73,7 +73,7 @@ def rank(
     if max_gpu_mem is not None: ranked = ranked[ranked.GPU_mem <= max_gpu_mem]
     if max_fit_time is not None: ranked = ranked[ranked.fit_time <= max_fit_time]
     if len(ranked) and ranked[by].isna().all():
-        raise BadInput(f"can't rank by {by}: no {'fit_time' if by == 'score' else by} in this table; rank by error_rate")
+        raise BadInput(f"can't rank by {by}: no {'fit_time' if by == 'score' else by} in this table: rank by error_rate (bvm rank … --by error_rate)")
     ranked = ranked.sort_values(["dataset", by, "score", "model_name"], kind="stable")
     if top is not None: ranked = ranked.groupby("dataset").head(top)
     rest = [column for column in ranked if column not in RANKED_COLUMNS]

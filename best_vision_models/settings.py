@@ -58,6 +58,9 @@ class FineTuneConfig(BaseModel, extra="forbid", frozen=True):
     @field_validator("dataset")
     def _upstream_names(cls, dataset): return UPSTREAM_NAMES.get(dataset, dataset)
 
+    @field_validator("image_cache", mode="before")
+    def _yamls_off(cls, image_cache): return "off" if image_cache is False else image_cache # what YAML reads `off` as
+
     @model_validator(mode="after")
     def _micro_batches(self):
         if self.batch_size % self.accumulate or self.batch_size // self.accumulate < 2:

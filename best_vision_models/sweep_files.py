@@ -155,6 +155,9 @@ class Parameter(_Strict):
         if self.min is None or self.max is None: raise ValueError("needs both min and max")
         if self.min >= self.max:
             raise ValueError(f"has min {self.min:g} and max {self.max:g}: min must be the smaller (write value: for just one)")
+        if self._exponents and 0 < self.min < self.max < 1:
+            raise ValueError(f"takes exponents as min and max, so it would try {math.exp(self.min):.3g} to {math.exp(self.max):.3g}: "
+                             f"log_uniform_values takes values")
         try: low, _, log = self.bounds()
         except OverflowError: low, log = 0, True
         if log and low <= 0:
@@ -300,7 +303,7 @@ def _validated(content: dict, lines: dict, name: str) -> SweepSpec:
     "`content` as a `SweepSpec`; the first thing wrong with it in one line."
     try: return SweepSpec.model_validate(content)
     except ValidationError as error:
-        first, *more = error.errors()
+        first, *more = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden") # a misspelt key is missing, too
         path = tuple(first["loc"])
         while path not in lines and len(path) > 1: path = path[:-1]
         where = f"{name}, line {lines[path]}" if path in lines else name
@@ -333,6 +336,10 @@ def _what(error: dict) -> str:
         inside = parts.get(path[0], SweepSpec) if len(path) > 1 else SweepSpec
         near = difflib.get_close_matches(str(path[-1]), inside.model_fields, 1)
         return f"{key} is not a key that sweeps have here: " + (f"did you mean {near[0]}?" if near else "remove it")
+    if path == ("metric",): return "metric can't be read: write metric: {name: error_rate, goal: minimize}"
+    if path == ("parameters",) and kind == "dict_type": return "parameters has none: indent the settings below it"
+    if path and path[-1] == "distribution" and "log" in str(error["input"]):
+        return f"{key} is {str(error['input'])[:40]!r}: did you mean log_uniform_values?"
     if kind == "literal_error":
         known = re.findall(r"'(.+?)'", error["ctx"]["expected"])
         near = difflib.get_close_matches(str(error["input"]), known, 1)

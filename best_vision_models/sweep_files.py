@@ -303,7 +303,7 @@ def _validated(content: dict, lines: dict, name: str) -> SweepSpec:
     "`content` as a `SweepSpec`; the first thing wrong with it in one line."
     try: return SweepSpec.model_validate(content)
     except ValidationError as error:
-        first, *more = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden") # a misspelt key is missing, too
+        first, *more = sorted(error.errors(), key=lambda e: (e["type"] != "extra_forbidden", e["type"] == "missing")) # a misspelt key is missing, too
         path = tuple(first["loc"])
         while path not in lines and len(path) > 1: path = path[:-1]
         where = f"{name}, line {lines[path]}" if path in lines else name

@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 NBCONVERT := $(BIN)/jupyter nbconvert --log-level WARN --KernelManager.transport_encryption=auto
+FILL := $(BIN)/python -m book.fill
 SPHINX := $(BIN)/sphinx-build -q -E -b html -d .venv/doctrees
 CHAPTERS := $(shell grep -L default_exp nbs/[0-9]*.ipynb)
 
@@ -27,7 +28,7 @@ run: .venv/ready
 	@echo "Executing the chapters ..."
 	@rm -rf _site && mkdir -p _site
 	@cp -r nbs _site/.nbs
-	@BVM_RUNS=$(CURDIR)/runs $(NBCONVERT) --to notebook --execute --inplace $(CHAPTERS:nbs/%=_site/.nbs/%)
+	@BVM_RUNS=$(CURDIR)/runs $(FILL) $(CHAPTERS:nbs/%=_site/.nbs/%)
 	@$(BIN)/bvm rank final_sweep_published --dataset pets --top 15
 	@$(BIN)/bvm rank final_sweep_published --dataset planet --top 15
 	@$(BIN)/bvm rank runs/demo
@@ -48,7 +49,7 @@ bench: site
 
 prepare: .venv/ready
 	$(BIN)/nbdev-export
-	$(NBCONVERT) --to notebook --execute --inplace nbs/*.ipynb
+	$(FILL) nbs/*.ipynb
 	$(BIN)/nbdev-clean
 	$(NBCONVERT) --to markdown --no-input --output-dir . --output README \
 	  --NbConvertApp.output_files_dir=nbs/images nbs/index.ipynb

@@ -49,7 +49,8 @@ def run(notebook, folder: str | Path, **environment): # `folder`: where its cell
         asks = ", ".join(f"f{'{' + expression + '}'!r}" for expression in found)
         code.cells[n] = new_code_cell(f"import json; print(json.dumps([{asks}]))")
     encrypted = Config(KernelManager={"transport_encryption": "auto"}) # as the Makefile asks nbconvert for
-    client = NotebookClient(code, timeout=1800, config=encrypted, resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(code, timeout=1800, startup_timeout=600, config=encrypted,
+                            resources={"metadata": {"path": str(folder)}})
     client.execute(env=os.environ | environment)
     for n, cell in enumerate(notebook.cells):
         if n in asked: cell.source = fill(cell.source, json.loads(code.cells[n].outputs[-1].text))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from book.contents import exported_module, sidebar
 from book.explorer import explorer_page
+from book.fill import without_expressions
 from book.figures import PLOTLY, figure_html, picture_html
 from book.reference import ROOT, api_reference
 
@@ -58,7 +59,7 @@ def page_cell(cell: dict, number: int, page: str, chapter: bool) -> dict | None:
     "A cell without export marks, with interactive figures and code that can be folded."
     source = "".join(cell["source"])
     if re.match(r"#\| ?(hide|default_exp)", source): return None
-    if cell["cell_type"] != "code": return cell
+    if cell["cell_type"] != "code": return {**cell, "source": without_expressions(source)}
     cell["source"] = re.sub(r"(?m)^#\|.*\n?", "", source)
     cell["outputs"] = page_outputs(cell["outputs"], number, page == FRONT_PAGE)
     cell["metadata"]["tags"] = code_tags(cell, page, chapter)

@@ -1,9 +1,11 @@
 "What makes the site: parts, settings of a chapter, reference."
 import re
 
+import nbformat
 from conftest import ROOT
 
 from book.contents import exported_module, front_page, notebooks, number, parts, read_cells, sidebar
+from book.fill import expressions, fill, run, without_expressions
 from book.pages import only_settings, settings_in
 from book.reference import api_reference
 
@@ -60,3 +62,28 @@ def test_a_module_imports_only_modules_with_smaller_numbers():
         upwards = [name for name in imported if numbers[name] > its_number]
         assert upwards == [], module
     assert all(its_number < "2" for its_number in numbers.values()) # chapters export nothing
+
+
+SENTENCE = "Wrong in 4.5%<!--= 0.05:.1% -->, `a`<!--= name -->, <!--(-->one, two<!--= ', '.join('ab') -->."
+
+
+def test_numbers_of_a_sentence_are_filled_in():
+    assert expressions(SENTENCE) == ["0.05:.1%", "name", "', '.join('ab')"]
+    filled = fill(SENTENCE, ["5.0%", "resnet18", "a, b"])
+    assert without_expressions(filled) == "Wrong in 5.0%, `resnet18`, a, b."
+    assert expressions(filled) == expressions(SENTENCE) and fill(filled, ["5.0%", "resnet18", "a, b"]) == filled
+
+
+def test_a_notebook_fills_in_its_own_numbers(tmp_path):
+    cells = [nbformat.v4.new_code_cell("name = 'resnet18'\n1 + 1"), nbformat.v4.new_markdown_cell(SENTENCE)]
+    notebook = run(nbformat.v4.new_notebook(cells=cells), tmp_path)
+    assert notebook.cells[0].outputs[0].data["text/plain"] == "2"
+    assert without_expressions(notebook.cells[1].source) == "Wrong in 5.0%, `resnet18`, a, b."
+
+
+def test_no_chapter_builds_its_sentences_in_code():
+    for path in notebooks(NBS):
+        cells = read_cells(path)
+        if exported_module(cells): continue
+        built = [cell["id"] for cell in cells if cell["cell_type"] == "code" and re.search(r"Markdown\(f", "".join(cell["source"]))]
+        assert built == [], path.stem

@@ -15,6 +15,7 @@ from nbclient import NotebookClient
 from best_vision_models.runs import read_run_files, write_run
 from best_vision_models.sweep_files import read_sweep
 from best_vision_models.sweeps import sweep_configs
+from book import fill
 
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
 MEASURED = {"41_your_dataset", "43_demo"}  # train for real, so their numbers are this machine's
@@ -50,11 +51,11 @@ def texts(output) -> list[str]:
     return [shown if isinstance(shown, str) else json.dumps(shown) for kind, shown in kinds.items() if not kind.startswith("image/")]
 
 
-def run(path, **environment):
-    notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=1800, startup_timeout=600, resources={"metadata": {"path": str(path.parent)}})
-    client.execute(env=os.environ | environment)
-    return notebook
+def prose(notebook) -> list[str]: # with the numbers that the notebook has filled in
+    return [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+def run(path, **environment): return fill.run(nbformat.read(path, as_version=4), path.parent, **environment)
 
 
 def by_name(paths):
@@ -107,6 +108,7 @@ def test_gives_what_is_stored(path, shipped):
     now, stored = run(path, **shipped), nbformat.read(path, as_version=4)
     assert tables(stored) and figures(stored)
     assert (tables(now), figures(now)) == (tables(stored), figures(stored))
+    assert prose(now) == prose(stored)
 
 
 @pytest.mark.slow
@@ -114,7 +116,7 @@ def test_gives_what_is_stored(path, shipped):
 def test_full_sources_give_it_too(path, sources, runs):
     sources("fastai_timm")
     now, stored = run(path, BVM_RUNS=str(runs)), nbformat.read(path, as_version=4)
-    if path in READERS: assert (tables(now), figures(now)) == (tables(stored), figures(stored))
+    if path in READERS: assert (tables(now), figures(now), prose(now)) == (tables(stored), figures(stored), prose(stored))
 
 
 @by_name(NOTEBOOKS)

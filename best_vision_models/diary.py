@@ -112,7 +112,7 @@ def point_in_words(config: dict, varies: list[str]) -> str: # model_name resnet1
     return ", ".join(f"{name} {config.get(name)}" for name in varies or config)
 
 # %% ../nbs/16b_diary.ipynb #a6e00020
-def known_here(folder: Path) -> dict[str, str]: # by `run_id`: alive, crashed, failed, or "" where only W&B can say
+def known_here(folder: Path) -> dict[str, str]: # by `run_id`: running, crashed, failed, or "" where only W&B can say
     "What the diaries in a folder know of the runs of this machine."
     known = {}
     for launch in folder.glob("launch-*"): known |= {run["run_id"]: _state_here(run) for run in runs_noted(launch)}
@@ -127,7 +127,7 @@ def runs_noted(launch: Path) -> list[dict]:
 def _state_here(run: dict) -> str:
     pid, started, host = run["agent"]
     if host != platform.node(): return ""
-    if run["code"] is None and same_process(pid, started): return "alive"
+    if run["code"] is None and same_process(pid, started): return "running"
     return {"cut off": "crashed", "failed": "failed", "done": ""}[outcome(run)]
 
 

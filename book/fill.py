@@ -30,7 +30,7 @@ def fill(text: str, values: list[str]) -> str: # one value an expression
 
     def filled(found) -> str:
         value = next(values)
-        if found["shown"].startswith("`"): value = f"`{value}`"
+        if found["shown"].startswith("`") and not found["open"]: value = f"`{value}`"
         return f"{found['open'] or ''}{value}<!--= {found['expression']} -->"
     return FILLED.sub(filled, text)
 

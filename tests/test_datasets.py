@@ -248,7 +248,7 @@ def test_describing_images_decodes_none_into_the_cache(mine, tmp_path, monkeypat
 
 def test_no_network_names_the_way_out(monkeypatch, tmp_path):
     monkeypatch.setenv("FASTAI_HOME", str(tmp_path))
-    monkeypatch.setattr("best_vision_models.datasets.URLs.PETS", "http://127.0.0.1:9/oxford-iiit-pet.tgz")
+    monkeypatch.setattr("best_vision_models.images.URLs.PETS", "http://127.0.0.1:9/oxford-iiit-pet.tgz")
     with pytest.raises(SourceUnavailable, match="BVM_IMAGES"): get_dls("pets")
     monkeypatch.setenv("BVM_IMAGES", str(tmp_path / "nowhere"))
     with pytest.raises(BadInput, match="not a folder"): get_dls("pets")

@@ -77,9 +77,12 @@ def test_a_typo_in_a_name_is_an_error_with_the_nearest_one(function):
 
 
 def test_no_function_that_takes_a_name_is_left_out_of_typos():
-    "`tables` take a column, a table of models, or each model's family: nothing is chosen by a name."
+    """`tables` take a column, a table of models, or each model's family: nothing is chosen by a name.
+
+    `weights_named` gives None for an unknown name; `find_model` has tests of its own.
+    """
     takes = {"family", "families", "dataset", "datasets", "device", "devices", "model_name", "models", "choice"}
-    tables = {"family", "family_colour", "ranks_by_offset", "behind_front", "shortlist", "near_other_fronts", "weights_of"}
+    tables = {"family", "family_colour", "ranks_by_offset", "behind_front", "shortlist", "near_other_fronts", "weights_of", "weights_named", "find_model"}
     for name in ("models", "runs", "timm_benchmarks", "scores", "uncertainty", "comparisons", "ensembles", "charts"):
         module = importlib.import_module(f"best_vision_models.{name}")
         for function in (getattr(module, exported) for exported in module.__all__):

@@ -12,8 +12,8 @@ import time
 import ray
 from measure import line, report
 
-from best_vision_models.runs import write_run
 from best_vision_models.run_sweep import run_sweep
+from best_vision_models.runs import write_run
 from best_vision_models.settings import config_key
 from best_vision_models.sweep_files import read_sweep
 from best_vision_models.sweeps import sweep_configs

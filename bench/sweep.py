@@ -25,8 +25,8 @@ import yaml
 from measure import MIRROR, line, report
 
 from best_vision_models.images import images_path
-from best_vision_models.runs import read_run_files
 from best_vision_models.run_sweep import run_sweep
+from best_vision_models.runs import read_run_files
 from best_vision_models.sweep_files import read_sweep
 from best_vision_models.sweeps import sweep_configs
 

@@ -23,10 +23,10 @@ import yaml
 
 from .diary import Diary, Doubts, known_here, runs_noted, summarise_notes, with_known
 from .settings import config_key
-from .sources import BadInput, first_words, SourceUnavailable
-from .sweep_files import leaves, read_sweep, SweepSpec
+from .sources import BadInput, SourceUnavailable, first_words
+from .sweep_files import SweepSpec, leaves, read_sweep
 from .sweeps import key_of_row, missing_runs, sweep_configs
-from .wandb_runs import fetch_sweep, find_sweep, OUR_PROGRAM, server_answers
+from .wandb_runs import OUR_PROGRAM, fetch_sweep, find_sweep, server_answers
 
 # %% ../nbs/16c_agent.ipynb #a6e00022
 ATTEMPTS = 3 # so often a launch tries a point

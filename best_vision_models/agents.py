@@ -22,7 +22,14 @@ import pandas as pd
 import psutil
 
 from best_vision_models.diary import (
-    Diary, end_processes, outcome, point_in_words, processes_of, same_process, signal_process, summarise_notes,
+    Diary,
+    end_processes,
+    outcome,
+    point_in_words,
+    processes_of,
+    same_process,
+    signal_process,
+    summarise_notes,
 )
 from .run_sweep import fine_tune_run, run_sweep
 from .runs import write_run

@@ -23,15 +23,34 @@ from .comparisons import summarise_settings
 from .models import checkpoints_2022, make_weights_2022
 from .runs import infer_learning_rate, read_runs
 from best_vision_models.scores import (
-    matches_published, rank, RANK_BY, RANKED_COLUMNS, read_summary, restore_published, summarise,
+    RANK_BY,
+    RANKED_COLUMNS,
+    matches_published,
+    rank,
+    read_summary,
+    restore_published,
+    summarise,
 )
-from .settings import add_fine_tune, FineTuneConfig, run_app, TYPER
+from .settings import TYPER, FineTuneConfig, add_fine_tune, run_app
 from best_vision_models.sources import (
-    BadInput, cache_dir, data_dir, fetch, find_in_mirror, read_sources, read_table, Source, SourceUnavailable,
+    BadInput,
+    Source,
+    SourceUnavailable,
+    cache_dir,
+    data_dir,
+    fetch,
+    find_in_mirror,
+    read_sources,
+    read_table,
     write_table,
 )
 from best_vision_models.timm_benchmarks import (
-    choose_benchmark, list_benchmarks, merge_accuracies, merge_benchmark, merge_speeds, read_benchmark,
+    choose_benchmark,
+    list_benchmarks,
+    merge_accuracies,
+    merge_benchmark,
+    merge_speeds,
+    read_benchmark,
     read_results,
 )
 

@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from .scores import summarise, SUMMARY_COLUMNS
+from .scores import SUMMARY_COLUMNS, summarise
 from .sources import BadInput
 from .uncertainty import error_interval
 

@@ -17,12 +17,12 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, UTC
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import fastai
-import fastai.callback.schedule # gives Learner its `fine_tune`
+import fastai.callback.schedule  # gives Learner its `fine_tune`
 import numpy as np
 import timm
 import torch
@@ -33,17 +33,17 @@ from fastai.callback.progress import ProgressCallback
 from fastai.callback.training import GradientAccumulation
 from fastai.learner import Recorder
 from fastai.losses import BCEWithLogitsLossFlat
-from fastai.metrics import accuracy, accuracy_multi, error_rate, FBetaMulti
+from fastai.metrics import FBetaMulti, accuracy, accuracy_multi, error_rate
 from fastai.torch_core import set_seed
 from fastai.vision.learner import vision_learner
 
 from .datasets import about_images, make_dls, understand_images, validation_files
 from .image_cache import bars_move
-from .models import find_model, TimmModel
+from .models import TimmModel, find_model
 from .own_images import Images
 from .runs import write_run
-from .settings import add_fine_tune, FineTuneConfig, run_app, run_key, run_settings, TYPER
-from .sources import BadInput, first_words, log, SourceUnavailable
+from .settings import TYPER, FineTuneConfig, add_fine_tune, run_app, run_key, run_settings
+from .sources import BadInput, SourceUnavailable, first_words, log
 
 # %% ../nbs/12_fine_tune.ipynb #60ad812a
 def _weights_file(weights: str, weights_dir: str) -> Path:

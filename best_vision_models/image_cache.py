@@ -22,12 +22,12 @@ from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.load import fa_collate
 from fastai.torch_core import TensorImage, to_device
 from fastai.vision.augment import Resize
-from fastai.vision.core import image2tensor, PILImage
+from fastai.vision.core import PILImage, image2tensor
 from fastcore.imports import IN_NOTEBOOK
 from fastprogress import progress_bar
 from filelock import FileLock
 
-from .images import fingerprint, OwnImage
+from .images import OwnImage, fingerprint
 from .sources import BadInput, cache_dir, log
 
 # %% ../nbs/10b_image_cache.ipynb #598ae47e

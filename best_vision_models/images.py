@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import PIL
-from fastai.data.external import untar_data, URLs
+from fastai.data.external import URLs, untar_data
 from fastai.vision.core import PILImage
 from PIL import Image, ImageOps
 from sklearn.datasets import load_digits
 
 from .runs import write_arrays
-from .sources import BadInput, cache_dir, SourceUnavailable
+from .sources import BadInput, SourceUnavailable, cache_dir
 
 # %% ../nbs/10_images.ipynb #c69896ff
 DIGIT_NAMES = "zero one two three four five six seven eight nine".split()

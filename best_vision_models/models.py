@@ -94,7 +94,8 @@ def make_weights_2022(
     names: list[str], # the names to resolve
 ) -> pd.DataFrame: # `model_name`, `weights` (today's `architecture.tag`, NA where there is none), `method`, `evidence`
     "What each 2022 name means in the timm that is installed, and how we know."
-    from timm.models._registry import _deprecated_models, _model_pretrained_cfgs as today
+    from timm.models._registry import _deprecated_models
+    from timm.models._registry import _model_pretrained_cfgs as today
 
     tagged = {name: cfg for name, cfg in today.items() if "." in name}
     files = {name: {PurePosixPath(f).name for f in (cfg.url, cfg.file, cfg.hf_hub_filename) if f} for name, cfg in tagged.items()}

@@ -23,9 +23,13 @@ from .schedule import Bayes, Listed, Rungs
 from .settings import read_config
 from .sources import BadInput, SourceUnavailable
 from best_vision_models.sweep_checks import (
-    check_images_of, check_settings, check_weights, configs_to_check, needs_of,
+    check_images_of,
+    check_settings,
+    check_weights,
+    configs_to_check,
+    needs_of,
 )
-from .sweep_files import other_program, read_sweep, SweepSpec
+from .sweep_files import SweepSpec, other_program, read_sweep
 from .sweeps import done_states, open_sweep_folder, sweep_status
 
 # %% ../nbs/16_run_sweep.ipynb #e8bef530

@@ -23,7 +23,15 @@ import pandas as pd
 import pandera.pandas as pa
 
 from best_vision_models.sources import (
-    BadInput, check_names, did_you_mean, comment_lines, fetch, log, read_sources, replace_file, SourceUnavailable,
+    BadInput,
+    SourceUnavailable,
+    check_names,
+    comment_lines,
+    did_you_mean,
+    fetch,
+    log,
+    read_sources,
+    replace_file,
     write_table,
 )
 

@@ -12,7 +12,7 @@ from collections import deque
 from .settings import config_key
 from .sources import BadInput
 from .sweep_checks import configs_to_check
-from .sweep_files import dotted, leaves, nested, Parameter, setting_at, SweepSpec
+from .sweep_files import Parameter, SweepSpec, dotted, leaves, nested, setting_at
 from .sweeps import done_states, missing_runs, run_count
 
 # %% ../nbs/15b_schedule.ipynb #d1d4509b

@@ -15,7 +15,7 @@ import pandas as pd
 
 from .models import family, weights_2022
 from .runs import read_runs
-from .sources import BadInput, check_names, data_dir, log, read_table, SourceUnavailable
+from .sources import BadInput, SourceUnavailable, check_names, data_dir, log, read_table
 
 # %% ../nbs/04_scores.ipynb #73ca9a44
 SUMMARY_COLUMNS = ["dataset", "family", "model_name", "GPU_mem", "error_rate", "fit_time", "n_runs",

@@ -14,10 +14,10 @@ import os
 import sys
 from collections.abc import Callable
 from types import NoneType
-from typing import Annotated, get_args, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
-from pydantic import AliasChoices, BaseModel, Field, field_validator, model_validator, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from .models import unresolved_models, weights_named
 from .settings import read_config
-from .sources import BadInput, did_you_mean, SourceUnavailable
-from .sweep_files import dotted, leaves, nested, other_program, SweepSpec, UNIFORM
+from .sources import BadInput, SourceUnavailable, did_you_mean
+from .sweep_files import UNIFORM, SweepSpec, dotted, leaves, nested, other_program
 from .sweeps import sweep_configs
 
 # %% ../nbs/15a_sweep_checks.ipynb #38609418

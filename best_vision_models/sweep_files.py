@@ -18,12 +18,19 @@ from typing import Literal
 
 import yaml
 from pydantic import (
-    BaseModel, ConfigDict, Field, FiniteFloat, JsonValue, model_validator, PositiveInt, ValidationError,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    JsonValue,
+    PositiveInt,
+    ValidationError,
+    model_validator,
 )
 
 from .settings import config_key
 from .sources import BadInput
-from .wandb_runs import hyperband_epochs, OUR_PROGRAM
+from .wandb_runs import OUR_PROGRAM, hyperband_epochs
 
 # %% ../nbs/14_sweep_files.ipynb #j0000002
 def dotted(path) -> str:

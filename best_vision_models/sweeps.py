@@ -23,7 +23,15 @@ from .runs import read_run_files
 from .settings import config_key
 from .sources import BadInput
 from best_vision_models.sweep_files import (
-    dotted, leaves, nested, other_program, read_sweep, run_command, setting_at, SweepSpec, UNIFORM,
+    UNIFORM,
+    SweepSpec,
+    dotted,
+    leaves,
+    nested,
+    other_program,
+    read_sweep,
+    run_command,
+    setting_at,
     with_our_command,
 )
 

@@ -15,10 +15,22 @@ from pathlib import Path
 import pandas as pd
 
 from best_vision_models.models import (
-    architecture_of, ARTICLE_FAMILIES, benchmark_family, family, pretraining, read_weights_2022, weights_of,
+    ARTICLE_FAMILIES,
+    architecture_of,
+    benchmark_family,
+    family,
+    pretraining,
+    read_weights_2022,
+    weights_of,
 )
 from best_vision_models.sources import (
-    BadInput, check_names, data_dir, fetch, read_sources, read_table, SourceUnavailable,
+    BadInput,
+    SourceUnavailable,
+    check_names,
+    data_dir,
+    fetch,
+    read_sources,
+    read_table,
 )
 
 # %% ../nbs/03_timm_benchmarks.ipynb #1d88d577

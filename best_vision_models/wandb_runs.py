@@ -9,9 +9,9 @@ __all__ = ['OUR_PROGRAM', 'NEVER_STARTED', 'logged_in_wandb', 'server_answers', 
 # %% ../nbs/01a_wandb_runs.ipynb #5537a670
 import math
 from dataclasses import dataclass
-from datetime import datetime, UTC
+from datetime import UTC, datetime
 
-from .sources import BadInput, first_words, SourceUnavailable
+from .sources import BadInput, SourceUnavailable, first_words
 
 # %% ../nbs/01a_wandb_runs.ipynb #ae1ed3c0
 def logged_in_wandb():

@@ -9,8 +9,8 @@ __all__ = ['create_sweep']
 import os
 from pathlib import Path
 
-from .sources import BadInput, first_words, SourceUnavailable
-from .sweep_files import leaves, read_sweep, SweepSpec, with_our_command
+from .sources import BadInput, SourceUnavailable, first_words
+from .sweep_files import SweepSpec, leaves, read_sweep, with_our_command
 from .wandb_runs import logged_in_wandb
 
 # %% ../nbs/16a_wandb_sweeps.ipynb #a6e0000e

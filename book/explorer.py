@@ -4,9 +4,8 @@ import re
 from pathlib import Path
 
 from best_vision_models.charts import family_colour
-from best_vision_models.models import family
+from best_vision_models.models import benchmark_family, family, weights_of
 from best_vision_models.sources import data_dir, read_table
-from best_vision_models.models import benchmark_family, weights_of
 from best_vision_models.timm_benchmarks import choose_benchmark, comparable, each_checkpoint_once
 from book.figures import as_script
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from book.contents import exported_module, sidebar
 from book.explorer import explorer_page
-from book.fill import without_expressions
 from book.figures import PLOTLY, figure_html, picture_html
+from book.fill import without_expressions
 from book.reference import ROOT, api_reference
 
 FRONT_PAGE = "index"

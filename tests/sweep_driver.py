@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from best_vision_models.sources import BadInput
 from best_vision_models.run_sweep import run_sweep
 from best_vision_models.settings import config_key
+from best_vision_models.sources import BadInput
 
 
 def note(config, what):

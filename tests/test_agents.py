@@ -22,14 +22,13 @@ from wandb_server import ENTITY, WandbServer
 
 from best_vision_models.agents import _story, complete_sweep, find_agents, launch_agents
 from best_vision_models.diary import Diary
-from best_vision_models.wandb_runs import read_wandb_sweep
-from best_vision_models.wandb_sweeps import create_sweep
-from best_vision_models.runs import read_runs
+from best_vision_models.runs import read_run_files, read_runs
 from best_vision_models.scores import summarise
-from best_vision_models.runs import read_run_files
 from best_vision_models.sources import BadInput
 from best_vision_models.sweep_files import read_sweep
 from best_vision_models.sweeps import missing_runs
+from best_vision_models.wandb_runs import read_wandb_sweep
+from best_vision_models.wandb_sweeps import create_sweep
 
 HERE = Path(__file__).parent
 KEY = "0123456789abcdef0123456789abcdef01234567"

@@ -20,15 +20,13 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from best_vision_models import datasets
 from best_vision_models.datasets import _hold_back, describe_images, get_dls, in_words, split_images, validation_files
-from best_vision_models.image_cache import cached_pixels
-from best_vision_models.images import DIGIT_NAMES, images_path, open_image, OwnImage
-from best_vision_models.own_images import read_images
 from best_vision_models.fine_tune import fine_tune
-from best_vision_models.runs import read_runs
+from best_vision_models.image_cache import cached_pixels
+from best_vision_models.images import DIGIT_NAMES, OwnImage, images_path, open_image
+from best_vision_models.own_images import read_images
+from best_vision_models.runs import read_runs, write_run
 from best_vision_models.settings import read_config
-from best_vision_models.runs import write_run
 from best_vision_models.sources import BadInput, SourceUnavailable
-
 
 
 @pytest.fixture(autouse=True)

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import MIRROR
 import timm
 import torch
+from conftest import MIRROR
 from fastai.callback.core import Callback
 from fastai.data.transforms import get_image_files
 from fastai.metrics import accuracy, accuracy_multi, error_rate
@@ -31,8 +31,8 @@ from fastai.vision.learner import create_timm_model, default_split, vision_learn
 from safetensors.torch import save_file
 
 import best_vision_models.fine_tune as module
-from best_vision_models.images import images_path
 from best_vision_models.fine_tune import fine_tune, main
+from best_vision_models.images import images_path
 from best_vision_models.models import find_model
 from best_vision_models.settings import read_config
 from best_vision_models.sources import BadInput, SourceUnavailable, data_dir, read_table

@@ -18,7 +18,12 @@ from best_vision_models.runs import read_preds
 from best_vision_models.scores import pick_models, rank, read_summary
 from best_vision_models.sources import BadInput, data_dir
 from best_vision_models.timm_benchmarks import (
-    choose_benchmark, list_benchmarks, merge_benchmark, models_on_devices, read_benchmark, unmatched
+    choose_benchmark,
+    list_benchmarks,
+    merge_benchmark,
+    models_on_devices,
+    read_benchmark,
+    unmatched,
 )
 
 LIGHT = ["sources", "runs", "scores", "timm_benchmarks", "charts", "settings", "cli"]

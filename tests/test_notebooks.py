@@ -1,6 +1,5 @@
 "Every notebook runs top to bottom in a clean kernel, and what it stores is what that run gives."
 import json
-import os
 import re
 import subprocess
 import sys

@@ -17,11 +17,10 @@ import yaml
 
 import best_vision_models.run_sweep as engine
 from best_vision_models import models, runs, sweep_checks, sweep_files, sweeps
-from best_vision_models.runs import read_preds
 from best_vision_models.models import weights_2022
-from best_vision_models.runs import read_run_files, write_run
-from best_vision_models.sources import BadInput
 from best_vision_models.run_sweep import run_sweep
+from best_vision_models.runs import read_preds, read_run_files, write_run
+from best_vision_models.sources import BadInput
 from best_vision_models.sweep_files import read_sweep
 from best_vision_models.sweeps import sweep_configs, sweep_status
 
@@ -447,6 +446,7 @@ def test_a_run_refuses_what_its_first_worker_lacks(what, tmp_path, one_class, ra
 def test_weights_are_looked_for_in_the_cache_and_the_hub_is_asked_once(tmp_path, monkeypatch):
     import timm  # noqa: F401, imports huggingface_hub
     from huggingface_hub import constants
+
     from best_vision_models.sources import SourceUnavailable
     asked = []
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))

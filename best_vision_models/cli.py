@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['app', 'data_app', 'Format', 'Part', 'Names', 'ImagenetBy', 'By', 'FormatFlag', 'TopFlag', 'sweep_app', 'File',
-           'SHIPPED_BENCHMARKS', 'rank_command', 'imagenet_command', 'sweep_show', 'sweep_run', 'sweep_status_command',
-           'sweep_create', 'sweep_agents', 'list_command', 'check_command', 'shipped_tables', 'build_command', 'main']
+           'SHIPPED_BENCHMARKS', 'main', 'rank_command', 'imagenet_command', 'sweep_show', 'sweep_run',
+           'sweep_status_command', 'sweep_create', 'sweep_agents', 'list_command', 'check_command', 'shipped_tables',
+           'build_command']
 
 # %% ../nbs/19_cli.ipynb #60980faf
 import contextlib
@@ -66,7 +67,7 @@ Names = StrEnum("Names", ["resolved", "exact"])
 ImagenetBy = StrEnum("ImagenetBy", ["secs", "top1"])
 By = StrEnum("By", [(name, name) for name in RANK_BY])
 
-
+# %% ../nbs/19_cli.ipynb #59089c29
 def _say(message: str):
     "A remark, to standard error."
     print(*message.splitlines(), file=sys.stderr)
@@ -76,21 +77,37 @@ def _print_table(table: pd.DataFrame, format: Format):
     "`table` to standard output."
     if format is Format.csv: print(table.to_csv(index=False), end="")
     elif format is Format.json: print(table.to_json(orient="records", double_precision=15))
-    else: print(table.to_string(index=False, na_rep="-", float_format=lambda x: f"{x:.6g}") if len(table) else "(no rows)")
+    elif table.empty: print("(no rows)")
+    else: print(table.to_string(index=False, na_rep="-", float_format=lambda x: f"{x:.6g}"))
 
+# %% ../nbs/19_cli.ipynb #a58806e0
+def main(
+    arguments: list[str] | None = None, # `None`: those of the process
+) -> int: # exit status: 0, 1 for a failure, 2 for bad input
+    "Run `bvm`."
+    return run_app(app, arguments)
 
+# %% ../nbs/19_cli.ipynb #a80970ee
 FormatFlag = Annotated[Format, typer.Option("--format", help="How to print the rows.")]
 TopFlag = Annotated[int | None, typer.Option("--top", help="Only so many rows.", min=1)]
 
+
+def _choose(flag: str, values: str):
+    "A flag that chooses one of timm's benchmark files."
+    return typer.Option(flag, help=f"Choose the benchmark file: {values}")
+
 # %% ../nbs/19_cli.ipynb #58d57a9c
-@app.command("rank", epilog="Example: bvm rank final_sweep_published --dataset pets --max_gpu_mem 2.7 --by error_rate --top 15")
+@app.command("rank", epilog=(
+    "Example: bvm rank final_sweep_published --dataset pets --max_gpu_mem 2.7 --by error_rate --top 15"))
 def rank_command(
-    source: Annotated[str, typer.Argument(help="A name from `bvm data list`, a CSV or Parquet file of runs, or its address.")],
+    source: Annotated[
+        str, typer.Argument(help="A name from `bvm data list`, a CSV or Parquet file of runs, or its address.")],
     dataset: Annotated[str | None, typer.Option("--dataset", help="Only this data set; else each for itself.")] = None,
     by: Annotated[By, typer.Option("--by", help="What to sort by; the lowest first.")] = By.score,
     max_gpu_mem: Annotated[float | None, typer.Option("--max_gpu_mem", help="GiB.")] = None,
     max_fit_time: Annotated[float | None, typer.Option("--max_fit_time", help="Seconds.")] = None,
-    fit_time_offset: Annotated[float, typer.Option("--fit_time_offset", help="The 80 in error_rate * (fit_time + 80), seconds.")] = 80,
+    fit_time_offset: Annotated[
+        float, typer.Option("--fit_time_offset", help="The 80 in error_rate * (fit_time + 80), seconds.")] = 80,
     top: TopFlag = None,
     format: FormatFlag = Format.table,
 ):
@@ -103,30 +120,41 @@ def rank_command(
     if ranked.empty: _say("no model is left: nothing finished, or the budgets are too small")
     _print_table(ranked[RANKED_COLUMNS], format)
 
-
+# %% ../nbs/19_cli.ipynb #c2d2315f
 @app.command("imagenet", epilog="Example: bvm imagenet --part train --source timm_2022 --layout nhwc --top 20")
 def imagenet_command(
     part: Annotated[Part, typer.Option("--part", help="Speed of inference or of training.")] = Part.infer,
-    source: Annotated[str, typer.Option("--source", help="timm_2022, timm_2026, or a folder of timm's result files.")] = "timm_2026",
-    names: Annotated[Names, typer.Option("--names", help="resolved: 2022 names find today's; exact: only equal names.")] = Names.resolved,
-    precision: Annotated[str | None, typer.Option("--precision", help="Choose the benchmark file: amp, bf16, fp32, …")] = None,
-    layout: Annotated[str | None, typer.Option("--layout", help="Choose the benchmark file: nchw or nhwc.")] = None,
-    torch: Annotated[str | None, typer.Option("--torch", help="Choose the benchmark file: pt112, pt291, …")] = None,
-    device: Annotated[str | None, typer.Option("--device", help="Choose the benchmark file: rtx3090, 5090, cpu-i7_12700h, …")] = None,
-    compiled: Annotated[bool | None, typer.Option("--compiled/--not_compiled", help="Choose the benchmark file.")] = None,
-    by: Annotated[ImagenetBy, typer.Option("--by", help="secs: the fastest first; top1: the most accurate first.")] = ImagenetBy.secs,
+    source: Annotated[
+        str, typer.Option("--source", help="timm_2022, timm_2026, or a folder of timm's result files.")] = "timm_2026",
+    names: Annotated[
+        Names, typer.Option("--names", help="resolved: 2022 names find today's; exact: only equal names."),
+    ] = Names.resolved,
+    precision: Annotated[str | None, _choose("--precision", "amp, bf16, fp32, …")] = None,
+    layout: Annotated[str | None, _choose("--layout", "nchw or nhwc.")] = None,
+    torch: Annotated[str | None, _choose("--torch", "pt112, pt291, …")] = None,
+    device: Annotated[str | None, _choose("--device", "rtx3090, 5090, cpu-i7_12700h, …")] = None,
+    compiled: Annotated[
+        bool | None, typer.Option("--compiled/--not_compiled", help="Choose the benchmark file.")] = None,
+    by: Annotated[
+        ImagenetBy, typer.Option("--by", help="secs: the fastest first; top1: the most accurate first."),
+    ] = ImagenetBy.secs,
     top: TopFlag = None,
     format: FormatFlag = Format.table,
 ):
-    "timm's ImageNet accuracies with timm's speeds. Of several benchmark files the newest of a GPU; csv and json have all columns."
+    """timm's ImageNet accuracies with timm's speeds. Of several benchmark files the newest of a GPU; csv and json have
+    all columns.
+    """
     flags = dict(precision=precision, layout=layout, torch=torch, device=device, compiled=compiled)
     choice = {flag: value for flag, value in flags.items() if value is not None}
     file = choose_benchmark(str(part), source, **choice)
     benchmark = read_benchmark(str(part), source, str(names), **choice)
     others = (list_benchmarks(source).part == str(part)).sum() - 1
-    _say(f"{source}: {file} (of {others + 1} for {part}; --device, --torch, --precision, --layout, --compiled choose); {len(benchmark)} rows")
+    _say(f"{source}: {file} (of {others + 1} for {part}; --device, --torch, --precision, --layout, --compiled choose); "
+         f"{len(benchmark)} rows")
     other_size = (benchmark[f"{part}_img_size"] != benchmark.img_size).sum()
-    if other_size: _say(f"{other_size} rows have an accuracy at another image size than their speed: compare {part}_img_size and img_size")
+    if other_size:
+        _say(f"{other_size} rows have an accuracy at another image size than their speed: "
+             f"compare {part}_img_size and img_size")
     benchmark = benchmark.sort_values(str(by), ascending=by is ImagenetBy.secs, kind="stable")
     shown = ["model", "top1", f"{part}_samples_per_sec", f"{part}_img_size", "img_size", "param_count_x", "family"]
     columns = shown if format is Format.table else benchmark.columns
@@ -148,7 +176,10 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="A sweep's YAML file.
 
 
 @sweep_app.command("show", epilog="Example: bvm sweep show sweeps/pets.yaml")
-def sweep_show(file: File, count: Annotated[int | None, typer.Option(min=1, help="How many runs, for random and bayes.")] = None):
+def sweep_show(
+    file: File,
+    count: Annotated[int | None, typer.Option(min=1, help="How many runs, for random and bayes.")] = None,
+):
     "What would run: method, number of runs, models, the program; and all that `bvm sweep run` would refuse."
     from best_vision_models.sweep_checks import check_sweep
     from best_vision_models.sweep_files import read_sweep
@@ -156,31 +187,40 @@ def sweep_show(file: File, count: Annotated[int | None, typer.Option(min=1, help
 
     spec = read_sweep(file)
     for name, value in show_sweep(spec, count).items():
-        if isinstance(value, list) and len(value) > 8: value = f"{len(value)}: {', '.join(map(str, value[:4]))}, …, {value[-1]}"
+        if isinstance(value, list) and len(value) > 8:
+            value = f"{len(value)}: {', '.join(map(str, value[:4]))}, …, {value[-1]}"
         if name == "runs" and not value: value = "without end: add run_cap: 50 to the file, or give --count"
         print(f"{name:20} {value}")
     try: check_sweep(spec, count)
     except SourceUnavailable as error: print(f"{'missing here':20} {error}")
 
-
-@sweep_app.command("run", epilog="Example: bvm sweep run sweeps/demo.yaml --out runs/demo --agents 2. The same command again goes on.")
+# %% ../nbs/19_cli.ipynb #590dfbf0
+@sweep_app.command("run", epilog=(
+    "Example: bvm sweep run sweeps/demo.yaml --out runs/demo --agents 2. The same command again goes on."))
 def sweep_run(
     file: File,
     out: Annotated[Path | None, typer.Option(help="Folder for the runs [runs/<the file's name>].")] = None,
-    agents: Annotated[int | None, typer.Option(min=1, help="Runs at a time [one per GPU, or per CPU where there is none].")] = None,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster's address; auto for the one on this machine.")] = None,
-    gpus_per_run: Annotated[float | None, typer.Option("--gpus_per_run", min=0, help="0.5 lets two runs share a GPU.")] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="How many runs, for random and bayes [the file's run_cap].")] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry_failed", help="Do runs again that failed by themselves.")] = False,
+    agents: Annotated[
+        int | None, typer.Option(min=1, help="Runs at a time [one per GPU, or per CPU where there is none].")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster's address; auto for the one on this machine.")] = None,
+    gpus_per_run: Annotated[
+        float | None, typer.Option("--gpus_per_run", min=0, help="0.5 lets two runs share a GPU.")] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="How many runs, for random and bayes [the file's run_cap].")] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry_failed", help="Do runs again that failed by themselves.")] = False,
 ):
-    "Do what is missing of a sweep, on this machine or a Ray cluster. Ctrl-C finishes the runs under way; twice stops now."
+    """Do what is missing of a sweep, on this machine or a Ray cluster. Ctrl-C finishes the runs under way; twice stops
+    now.
+    """
     from best_vision_models.run_sweep import run_sweep
 
     status = run_sweep(file, out or Path("runs") / file.stem, agents, address, None, gpus_per_run, count, retry_failed)
     print(json.dumps(status))
     if status["left"] or status["failed"] or status["crashed"]: raise typer.Exit(1)
 
-
+# %% ../nbs/19_cli.ipynb #61a01a18
 @sweep_app.command("status", epilog="Example: bvm sweep status runs/demo")
 def sweep_status_command(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A sweep's output folder.")]):
     "How far a sweep is, also while it runs; and why runs failed."
@@ -191,7 +231,7 @@ def sweep_status_command(folder: Annotated[Path, typer.Argument(metavar="DIR", h
     print(json.dumps({**sweep_status(folder), **({"reasons": reasons} if reasons else {})}))
     for line in describe_failures(folder): _say(line)
 
-
+# %% ../nbs/19_cli.ipynb #3abbda8c
 @sweep_app.command("create", epilog="Example: bvm sweep create sweeps/pets.yaml --project fine_tune_timm")
 def sweep_create(
     file: File,
@@ -204,7 +244,7 @@ def sweep_create(
     with contextlib.redirect_stdout(sys.stderr): path = create_sweep(file, project, entity)
     print(path)
 
-
+# %% ../nbs/19_cli.ipynb #f620bcb2
 @sweep_app.command("agents", epilog="Example: bvm sweep agents me/fine_tune_timm/ab12cd34 --gpus 0,1")
 def sweep_agents(
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="entity/project/id")],
@@ -212,7 +252,8 @@ def sweep_agents(
     count: Annotated[int | None, typer.Option(min=1, help="Runs that each agent does at most.")] = None,
     logs: Annotated[Path, typer.Option(help="Folder for the agents' logs.")] = Path("agents"),
 ):
-    """W&B agents on this machine, one per GPU, until the sweep is done: a line when something changes, at the end a table.
+    """W&B agents on this machine, one per GPU, until the sweep is done: a line when something changes, at the end a
+    table.
 
     Ctrl-C stops them and cuts off their runs; the same command again does those, and goes on.
     """
@@ -229,7 +270,6 @@ def sweep_agents(
     finally: _print_table(launched.status(), Format.table)
     if not launched.status().state.str.startswith("finished").all(): raise typer.Exit(1)
 
-
 # %% ../nbs/19_cli.ipynb #c2db4cba
 def _where(source: Source) -> str:
     "Where a source would be read from now."
@@ -239,14 +279,15 @@ def _where(source: Source) -> str:
     if all(find_in_mirror(file, sha256) for file, sha256 in files.items()): return "mirror"
     return "network" if source.url or source.pip else "nowhere"
 
-
+# %% ../nbs/19_cli.ipynb #472039e2
 @data_app.command("list", epilog="Example: bvm data list --format csv")
 def list_command(format: FormatFlag = Format.table):
     "Every source: its name, where it would be read from now, its licence, and what it is."
-    rows = [{"name": s.name, "from": _where(s), "licence": s.licence, "about": s.about} for s in read_sources().values()]
+    rows = [{"name": source.name, "from": _where(source), "licence": source.licence, "about": source.about}
+            for source in read_sources().values()]
     _print_table(pd.DataFrame(rows), format)
 
-
+# %% ../nbs/19_cli.ipynb #4170cc7f
 def _check(source: Source) -> str:
     "What is wrong with a source, empty if nothing is."
     try:
@@ -260,7 +301,7 @@ def _check(source: Source) -> str:
 
 @data_app.command("check", epilog="Example: BVM_MIRROR=~/mirror bvm data check")
 def check_command():
-    "Fetch every source and check it; exit status 1 if one can't be had or isn't what it should be."
+    "Fetch every source and check it; exit status 1 if one can't be fetched or its content is wrong."
     wrong = 0
     for source in read_sources().values():
         problem = _check(source)
@@ -272,7 +313,8 @@ def check_command():
 
 # %% ../nbs/19_cli.ipynb #ff0b6e55
 SHIPPED_BENCHMARKS = [
-    ("infer", "timm_2022", dict(torch="pt111", layout="nhwc")), ("train", "timm_2022", dict(torch="pt111", layout="nhwc")),
+    ("infer", "timm_2022", dict(torch="pt111", layout="nhwc")),
+    ("train", "timm_2022", dict(torch="pt111", layout="nhwc")),
     ("infer", "timm_2022", {}), ("train", "timm_2022", {}), ("infer", "timm_2026", {}), ("train", "timm_2026", {}),
 ]
 
@@ -283,43 +325,58 @@ def _names_2022() -> list[str]:
     columns = [read_runs("fastai_timm").model_name, read_results("timm_2022").model, *benchmarks]
     return [*checkpoints_2022(), *pd.concat(columns)]
 
-
-def shipped_tables() -> dict[str, tuple[Callable[[], pd.DataFrame], str]]: # path below data/ → how to compute it, from what
-    "Every table in `data/` that is computed, in the order in which they build on one another."
-    tables = {
+# %% ../nbs/19_cli.ipynb #a04342fd
+def _tables_of_runs() -> dict[str, tuple[Callable[[], pd.DataFrame], str]]:
+    "The tables of fine-tuning runs, and what the model names of 2022 mean."
+    first_sweep = read_sources()["fastai_timm"].url
+    return {
         "published/final_sweep.csv": (
             lambda: restore_published(read_table(data_dir() / "published" / "fine_tuning_tables.csv")),
             "The models in the six published tables, at the full precision that their scores prove (notebook 04).\n"
             "Source: published/fine_tuning_tables.csv"),
         "summaries/fastai_timm.csv": (
             lambda: summarise(read_runs("fastai_timm")),
-            f"One row per data set and model of the first 2022 sweep (notebook 04).\nSource: {read_sources()['fastai_timm'].url}"),
+            f"One row per data set and model of the first 2022 sweep (notebook 04).\nSource: {first_sweep}"),
         "summaries/fastai_timm_settings.csv": (
             lambda: summarise_settings(infer_learning_rate(read_runs("fastai_timm"))),
-            "One row per data set, model and learning rate of the first 2022 sweep; the learning rate is inferred from the order of\n"
-            f"the file's rows (notebooks 02 and 06).\nSource: {read_sources()['fastai_timm'].url}"),
+            "One row per data set, model and learning rate of the first 2022 sweep; "
+            "the learning rate is inferred from the order of\n"
+            f"the file's rows (notebooks 02 and 06).\nSource: {first_sweep}"),
         "summaries/rerun_2022_a6000.csv": (
             lambda: summarise(read_runs("rerun_2022_a6000")),
-            f"One row per data set and model of an independent rerun.\nSource: figures read off {read_sources()['rerun_2022_a6000'].page}"),
+            "One row per data set and model of an independent rerun.\n"
+            f"Source: figures read off {read_sources()['rerun_2022_a6000'].page}"),
         "summaries/weights_2022.csv": (
             lambda: make_weights_2022(_names_2022()),
             "What each model name of 2022 means in timm 1.0.31 (notebook 01).\n"
             f"Sources: timm 0.6.5, timm 1.0.31, {read_sources()['timm_2022'].url}"),
     }
+
+# %% ../nbs/19_cli.ipynb #429cbdbb
+def _tables_of_timm() -> dict[str, tuple[Callable[[], pd.DataFrame], str]]:
+    "The tables of timm's benchmarks."
+    tables, newest = {}, read_sources()["timm_2026"].url
     for part, source, choice in SHIPPED_BENCHMARKS:
         file = choose_benchmark(part, source, **choice)
         tables[f"summaries/{source}.{file}"] = (
             lambda part=part, source=source, file=file: merge_benchmark(part, source, file),
-            f"timm's benchmark merged with its ImageNet results (notebook 03).\nSource: {read_sources()[source].url}{file}")
+            "timm's benchmark merged with its ImageNet results (notebook 03).\n"
+            f"Source: {read_sources()[source].url}{file}")
     tables["summaries/timm_2026.accuracies.csv"] = (
         lambda: merge_accuracies("timm_2026"),
-        f"Top-1 accuracy (%) of timm's checkpoints on six test sets (notebook 03).\nSource: {read_sources()['timm_2026'].url}")
+        f"Top-1 accuracy (%) of timm's checkpoints on six test sets (notebook 03).\nSource: {newest}")
     tables["summaries/timm_2026.speeds.csv"] = (
         lambda: merge_speeds("timm_2026"),
-        f"Images a second of timm's architectures in each inference benchmark (notebook 03).\nSource: {read_sources()['timm_2026'].url}")
+        f"Images a second of timm's architectures in each inference benchmark (notebook 03).\nSource: {newest}")
     return tables
 
 
+# path below data/ → how to compute it, from what
+def shipped_tables() -> dict[str, tuple[Callable[[], pd.DataFrame], str]]:
+    "Every table in `data/` that is computed, in the order in which they build on one another."
+    return {**_tables_of_runs(), **_tables_of_timm()}
+
+# %% ../nbs/19_cli.ipynb #d723630d
 @data_app.command("build", epilog="Example: bvm data build")
 def build_command():
     "Compute the tables in data/ anew from the sources."
@@ -327,10 +384,3 @@ def build_command():
         table = compute()
         write_table(table, data_dir() / name, f"{about}\nMade by: bvm data build")
         print(f"{name}: {len(table)} rows", flush=True)
-
-# %% ../nbs/19_cli.ipynb #59089c29
-def main(
-    arguments: list[str] | None = None, # `None`: those of the process
-) -> int: # exit status: 0, 1 for a failure, 2 for bad input
-    "Run `bvm`."
-    return run_app(app, arguments)

@@ -31,25 +31,9 @@ from .images import OwnImage, fingerprint
 from .sources import BadInput, cache_dir, log
 
 # %% ../nbs/10b_image_cache.ipynb #598ae47e
-def _decode_once(
-    files: list[Path], # in the order of the result
-    what: str, # is made of each; part of the file's name
-    decode, # one file's path → a numpy array
-    n_bytes: int, # of all arrays together
-) -> Path | None: # `None` where it could not be written
-    "A file with the arrays that `decode` gives, one after another, made by whichever process comes first."
-    path = cache_dir() / "decoded_images" / fingerprint(files, f"{what}, Pillow {PIL.__version__}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
-            if path.exists() and path.stat().st_size == n_bytes: return path
-            if n_bytes > (free := shutil.disk_usage(path.parent).free) / 2:
-                raise OSError(f"{n_bytes / 1e9:.1f} GB, more than half of the {free / 1e9:.1f} GB that the disk has left")
-            _write_decoded(Path(f"{path}.part"), path, files, decode)
-    except OSError as error:
-        log.warning(f"{cache_dir()}: no image cache ({error.strerror or error}): every epoch decodes all images again")
-        return None
-    return path
+def bars_move() -> bool:
+    "Whether a progress bar is seen to move: in a terminal or a notebook. In a file it would be one endless line."
+    return IN_NOTEBOOK or sys.stdout.isatty()
 
 
 def _write_decoded(part: Path, path: Path, files: list[Path], decode):
@@ -65,14 +49,31 @@ def _write_decoded(part: Path, path: Path, files: list[Path], decode):
     finally:
         part.unlink(missing_ok=True)
 
+# %% ../nbs/10b_image_cache.ipynb #35ccdd0c
+def _decode_once(
+    files: list[Path], # in the order of the result
+    what: str, # is made of each; part of the file's name
+    decode, # one file's path → a numpy array
+    n_bytes: int, # of all arrays together
+) -> Path | None: # `None` where it could not be written
+    "A file with the arrays that `decode` gives, one after another, made by whichever process comes first."
+    path = cache_dir() / "decoded_images" / fingerprint(files, f"{what}, Pillow {PIL.__version__}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if path.exists() and path.stat().st_size == n_bytes: return path
+            if n_bytes > (free := shutil.disk_usage(path.parent).free) / 2:
+                raise OSError(f"{n_bytes / 1e9:.1f} GB, more than half of the {free / 1e9:.1f} GB "
+                              "that the disk has left")
+            _write_decoded(Path(f"{path}.part"), path, files, decode)
+    except OSError as error:
+        log.warning(f"{cache_dir()}: no image cache ({error.strerror or error}): every epoch decodes all images again")
+        return None
+    return path
 
-def bars_move() -> bool:
-    "Can a progress bar be seen to move: in a terminal, or under a notebook's cell? In a file it would be one endless line."
-    return IN_NOTEBOOK or sys.stdout.isatty()
-
-
+# %% ../nbs/10b_image_cache.ipynb #f8542aed
 def _decode(file: Path, image_type: type[PILImage]) -> PILImage:
-    "The image; raises `BadInput` that names a file which only now turns out to be broken."
+    "The image in a file; raises `BadInput` with the file's name if it is broken."
     try:
         return image_type.create(file)
     except (OSError, SyntaxError) as error:
@@ -97,10 +98,15 @@ def cached_pixels(
                         lambda f: image2tensor(resize(_decode(f, image_type), split_idx=1)).numpy(), n_bytes)
     return None if path is None else _mapped(path, n_bytes).view(shape)
 
-
+# %% ../nbs/10b_image_cache.ipynb #93151b18
 class Originals:
     "Images in their own size, decoded once per machine: `originals[i]` is the i-th, as `image_type` opens it."
-    def __init__(self, files: list[Path], sizes: np.ndarray, image_type: type[PILImage] = OwnImage): # images × (width, height)
+    def __init__(
+        self,
+        files: list[Path],
+        sizes: np.ndarray, # images × (width, height)
+        image_type: type[PILImage] = OwnImage, # opens them
+    ):
         n_bytes = sizes.prod(axis=1).astype(int) * 3
         self.sizes, self.ends = sizes, np.cumsum(n_bytes)
         what = f"{image_type.__name__} original"
@@ -114,7 +120,7 @@ class Originals:
 
 # %% ../nbs/10b_image_cache.ipynb #4613df87
 class ImagesDL(TfmdDL):
-    "fastai's `DataLoader`; given a cache by `read_from`, it takes images from there: the same batches, to the last bit."
+    "fastai's `DataLoader`, which takes images from a cache after `read_from`: the same batches, to the last bit."
     pixels = None # as `cached_pixels` gives them; `None`: images are decoded each time
     originals = None # `Originals`, where training shifts images by chance
 
@@ -131,7 +137,8 @@ class ImagesDL(TfmdDL):
         self.before_iter()
         seed = torch.empty((), dtype=torch.int64).random_().item() # torch's own loader draws it here
         batches = [torch.tensor(items) for items in self.chunkify(self.get_idxs())]
-        for items, images in zip(batches, self._shifted(batches, seed) if self.originals else map(self._fixed, batches)):
+        images_of = self._shifted(batches, seed) if self.originals else map(self._fixed, batches)
+        for items, images in zip(batches, images_of):
             batch = TensorImage(images), self.labels[items]
             yield self.after_batch(to_device(batch, self.device))
         self.after_iter()
@@ -148,7 +155,8 @@ class ImagesDL(TfmdDL):
             for number, items in enumerate(batches):
                 chance = chances[number % len(chances)]
                 places = [(chance.random(), chance.random()) for _ in items]
-                waiting.append([pool.submit(self._resize, row, place) for row, place in zip(self.rows[items].tolist(), places)])
+                rows = self.rows[items].tolist()
+                waiting.append([pool.submit(self._resize, row, place) for row, place in zip(rows, places)])
                 if number: yield torch.stack([done.result() for done in waiting.popleft()])
             while waiting: yield torch.stack([done.result() for done in waiting.popleft()])
 
@@ -157,7 +165,7 @@ class ImagesDL(TfmdDL):
         resize.pcts = place
         return image2tensor(resize.encodes(self.originals[row]))
 
-
+# %% ../nbs/10b_image_cache.ipynb #0a1a9804
 def use_image_cache(
     dls: DataLoaders, # of `ImagesDL`s, whose items have a `path`
     sizes: dict[Path, tuple[int, int]], # width and height of each file, as it is opened
@@ -173,7 +181,8 @@ def use_image_cache(
     pixels = cached_pixels(files, img_size, resize_method, image_type)
     originals = Originals(files, sizes, image_type) if shifted and pixels is not None else None
     if pixels is None or originals is not None and originals.bytes is None: return False
-    if dls.device.type == "cuda" and pixels.nbytes < torch.cuda.mem_get_info(dls.device)[0] / 4: pixels = pixels.to(dls.device)
+    if dls.device.type == "cuda" and pixels.nbytes < torch.cuda.mem_get_info(dls.device)[0] / 4:
+        pixels = pixels.to(dls.device)
     for dl in dls.loaders:
         rows = [row_of[item.path] for item in dl.dataset.items]
         dl.read_from(rows, pixels, originals if dl.dataset.split_idx == 0 else None)

@@ -25,16 +25,23 @@ class Images:
     "What was understood of a data set: where it is, its table, and what was left out."
     name: str # for people
     path: Path # the folder that `file` is below
-    table: pd.DataFrame # one row an image: `file`, `path`, `labels` (a list), `part` (train, valid, test or None), `group`
+    # one row an image: `file`, `path`, `labels` (a list), `part` (train, valid, test or None), `group`
+    table: pd.DataFrame
     left_out: dict[str, list[str]] # names by reason
     several: bool = False # tags, any number of them, instead of one label
     published: bool = False # one of `DATASETS`: read, opened and split as fastai does
     split: str = "" # where the parts come from
     seed: int = 0 # of the split
 
+# %% ../nbs/10a_own_images.ipynb #d86cff7e
+def _is_hidden(name: str) -> bool: return name.startswith(".") or name == "__MACOSX" # what macOS puts into an archive
+
+
+def _below(path: str | Path, folder: Path) -> str: return Path(path).relative_to(folder).as_posix()
+
 
 def _files_in(folder: Path) -> tuple[list[Path], dict[str, list[str]]]: # images; what was left out, names by reason
-    "All images below a folder, sorted: a file system's own order differs from machine to machine, and the split would with it."
+    "All images below a folder, sorted: a file system's own order differs between machines, and so would the split."
     images, left_out, seen = [], {}, set()
     for here, folders, names in os.walk(folder, followlinks=True):
         folders.sort()
@@ -52,12 +59,6 @@ def _files_in(folder: Path) -> tuple[list[Path], dict[str, list[str]]]: # images
             if some: left_out.setdefault(reason, []).extend(sorted(_below(Path(here, name), folder) for name in some))
     return sorted(images), left_out
 
-
-def _is_hidden(name: str) -> bool: return name.startswith(".") or name == "__MACOSX" # what macOS puts into an archive
-
-
-def _below(path: str | Path, folder: Path) -> str: return Path(path).relative_to(folder).as_posix()
-
 # %% ../nbs/10a_own_images.ipynb #d07a0004
 PARTS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid",
          "test": "test", "testing": "test"}
@@ -68,7 +69,7 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def _given_parts(root: Path) -> dict[str, str]: # the part of each folder that is one
-    "Folders that are called like the parts of a split; none, unless `train` is among them and another."
+    "Folders named like the parts of a split; none unless there are `train` and at least one other."
     names = {p.name: re.sub(r"[ _-]?(set|data|images)$", "", p.name.lower()) for p in _folders_in(root)}
     parts = {name: PARTS[word] for name, word in names.items() if word in PARTS}
     if "train" in parts.values() and len({*parts.values()}) > 1: return parts
@@ -76,7 +77,7 @@ def _given_parts(root: Path) -> dict[str, str]: # the part of each folder that i
         raise BadInput(f"{root} has the parts {', '.join(parts)} and none to train with: call one train")
     return {}
 
-
+# %% ../nbs/10a_own_images.ipynb #c5cdf61b
 def _check_beside(root: Path, files: list[Path], parts: dict[str, str]):
     "Raises `BadInput` for images in a folder that stands beside the parts of a split."
     tops = {_below(f, root).split("/")[0] for f in files if f.parent != root}
@@ -84,22 +85,24 @@ def _check_beside(root: Path, files: list[Path], parts: dict[str, str]):
         raise BadInput(f"{root} has the parts {', '.join(parts)}, and beside them images in {some_names(others)}: "
                        f"move those into a part")
 
-
+# %% ../nbs/10a_own_images.ipynb #baa958a0
 def _check_folders(root: Path, files: list[Path], parts: dict[str, str]):
     "Raises `BadInput` for class folders that are missing or empty."
     holders = [root / part for part in parts if parts[part] != "test"] or [root]
     filled = {parent for f in files for parent in f.parents}
     for holder in holders:
         if not (classes := _folders_in(holder)):
-            raise BadInput(f"{holder} has no class folders: make one per class, or give label_pattern for labels in file names")
+            raise BadInput(f"{holder} has no class folders: make one per class, "
+                           "or give label_pattern for labels in file names")
         below = [{folder.name for folder in _folders_in(each)} for each in classes]
         if len(below) > 1 and len(below[0]) > 1 and all(names == below[0] for names in below):
-            raise BadInput(f"{holder}: {some_names([c.name for c in classes])} all hold the folders {some_names(sorted(below[0]))}: call the "
-                           f"parts of a split train, valid and test, or make classes the first folders")
+            raise BadInput(f"{holder}: {some_names([c.name for c in classes])} all hold the folders "
+                           f"{some_names(sorted(below[0]))}: call the parts of a split train, valid and test, "
+                           "or make classes the first folders")
         if empty := [c.name for c in classes if c not in filled]:
             raise BadInput(f"{holder}: no images in class folder {some_names(empty)}: fill or remove it")
 
-
+# %% ../nbs/10a_own_images.ipynb #5522956b
 def _check_pattern(pattern: str):
     try:
         groups = re.compile(pattern).groups
@@ -138,8 +141,24 @@ def _from_folder(root: Path, pattern: str | None, name: str) -> Images:
 CLASS_WORDS = ("class", "classes", "category", "labels", "tag", "target", "y") # what others call `label` or `tags`
 
 
+def _check_header(csv: Path, columns: pd.Index):
+    "Raises `BadInput` for a first line that isn't a header of this form."
+    if len(columns) == 1 and (separator := next((s for s in ";\t|" if s in columns[0]), None)):
+        raise BadInput(f"{csv}: its columns are separated by {separator!r}: save it with commas")
+    if len(columns) > 1 and (csv.parent / columns[0]).is_file():
+        raise BadInput(f"{csv}: the first line names an image: write a header above it, such as file,label")
+    known = ["is_valid", "group", "label", "tags"]
+    for column in columns[1:]:
+        meant = difflib.get_close_matches(re.sub(r"\W", "_", column.lower()), known, 1, cutoff=0.8)
+        if meant and column != meant[0] and meant[0] not in columns:
+            raise BadInput(f"{csv}: column {column}: did you mean {meant[0]}? rename it, or leave it out")
+        if column.lower() in ("split", "subset", "part", "fold"):
+            raise BadInput(f"{csv}: column {column}: a split is given in is_valid, True or False: "
+                           "write it so, or leave it out")
+
+# %% ../nbs/10a_own_images.ipynb #d1acb2cb
 def _read_table(csv: Path) -> tuple[pd.DataFrame, str]: # all columns as text; `label` or `tags`
-    "A CSV of images and labels; raises `BadInput` for anything else."
+    "Read a CSV of images and labels; raises `BadInput` for anything else."
     try:
         table = pd.read_csv(csv, dtype=str, keep_default_na=False, na_values=[""]) # a class may be called None
     except UnicodeDecodeError:
@@ -153,7 +172,8 @@ def _read_table(csv: Path) -> tuple[pd.DataFrame, str]: # all columns as text; `
         others = [c for c in table.columns[1:] if c not in ("is_valid", "group")]
         likely = next((c for c in others if c.lower() in CLASS_WORDS), others[0] if len(others) == 1 else None)
         do = f"rename {likely} to `label`, or to `tags` if it holds several, separated by spaces" if likely else (
-            "name images in the first, and call the one with one label each `label`, or with several, separated by spaces, `tags`")
+            "name images in the first, and call the one with one label each `label`, "
+            "or with several, separated by spaces, `tags`")
         raise BadInput(f"{csv} has columns {', '.join(table.columns[:5])}: {do}")
     if table.empty: raise BadInput(f"{csv}: no rows below the header")
     for needed, what in ((table.columns[0], "image"), (column, column), ("is_valid", "is_valid")):
@@ -161,31 +181,29 @@ def _read_table(csv: Path) -> tuple[pd.DataFrame, str]: # all columns as text; `
             raise BadInput(f"{csv}: line {missing.argmax() + 2} has no {what}")
     return table, column
 
-
-def _check_header(csv: Path, columns: pd.Index):
-    "Raises `BadInput` for a first line that isn't a header of this form."
-    if len(columns) == 1 and (separator := next((s for s in ";\t|" if s in columns[0]), None)):
-        raise BadInput(f"{csv}: its columns are separated by {separator!r}: save it with commas")
-    if len(columns) > 1 and (csv.parent / columns[0]).is_file():
-        raise BadInput(f"{csv}: the first line names an image: write a header above it, such as file,label")
-    for column in columns[1:]:
-        meant = difflib.get_close_matches(re.sub(r"\W", "_", column.lower()), ["is_valid", "group", "label", "tags"], 1, cutoff=0.8)
-        if meant and column != meant[0] and meant[0] not in columns:
-            raise BadInput(f"{csv}: column {column}: did you mean {meant[0]}? rename it, or leave it out")
-        if column.lower() in ("split", "subset", "part", "fold"):
-            raise BadInput(f"{csv}: column {column}: a split is given in is_valid, True or False: write it so, or leave it out")
-
-
+# %% ../nbs/10a_own_images.ipynb #fb4e83dd
 def _to_parts(is_valid: pd.Series, csv: Path) -> pd.Series: # train or valid
     parts = is_valid.str.lower().map({"true": "valid", "1": "valid", "false": "train", "0": "train"})
     if (wrong := parts.isna()).any():
         raise BadInput(f"{csv}: line {wrong.argmax() + 2}: is_valid is {is_valid[wrong].iloc[0]}, not True or False")
-    if parts.nunique() < 2: raise BadInput(f"{csv}: is_valid is {is_valid[0]} in all rows: mark some, or remove the column")
+    if parts.nunique() < 2:
+        raise BadInput(f"{csv}: is_valid is {is_valid[0]} in all rows: mark some, or remove the column")
     return parts
 
 # %% ../nbs/10a_own_images.ipynb #d07a0010
+def _check_named(csv: Path, files: list[Path]):
+    "Raises `BadInput` for missing files, and says where we looked for them."
+    missing = [f for f in files if not f.is_file()]
+    if not missing: return
+    same = (f for f in csv.parent.rglob("*") if missing[0].name in (f.name, f.stem) and f.is_file())
+    near = min(same, default=None)
+    raise BadInput(f"{len(missing)} of {len(files)} images in {csv.name} are missing: {some_names(missing)}: "
+                   "names are relative to the CSV's folder"
+                   + (f"; did you mean {_below(near, csv.parent)}?" if near else ""))
+
+# %% ../nbs/10a_own_images.ipynb #187b1cef
 def _from_csv(csv: Path, folder: str = "", suff: str = "") -> Images:
-    "One label (`label`) or several (`tags`) for each image in the first column, and its `is_valid` and `group` if given."
+    "Label (`label`) or labels (`tags`) of each image in the first column, and its `is_valid` and `group` if given."
     given, column = _read_table(csv)
     names, labels = given.iloc[:, 0], given[column]
     table = pd.DataFrame({
@@ -196,7 +214,8 @@ def _from_csv(csv: Path, folder: str = "", suff: str = "") -> Images:
     joined = labels[labels.str.contains(r"[,;|]", na=False)]
     if column == "tags" and len(joined):
         raise BadInput(f"{csv}: tags are {joined.iloc[0]!r} in line {joined.index[0] + 2}: separate them by spaces")
-    repeated = table.assign(labels=table.labels.map(sorted).str.join(" ")).duplicated(["path", "labels", "part", "group"])
+    as_text = table.assign(labels=table.labels.map(sorted).str.join(" "))
+    repeated = as_text.duplicated(["path", "labels", "part", "group"])
     left_out = {"repeated rows": names[repeated].tolist(),
                 "columns not used": [c for c in given.columns[1:] if c not in (column, "is_valid", "group")]}
     table = table[~repeated]
@@ -205,22 +224,29 @@ def _from_csv(csv: Path, folder: str = "", suff: str = "") -> Images:
                        f"(line {twice.idxmax() + 2}): keep one")
     across = table.groupby("group").part.nunique().loc[lambda n_parts: n_parts > 1].index
     if len(across):
-        raise BadInput(f"{csv}: group {some_names(across)} has images with is_valid True and False: a group must not be split")
+        raise BadInput(f"{csv}: group {some_names(across)} has images with is_valid True and False: "
+                       "a group must not be split")
     _check_named(csv, table.path)
     name, left_out = f"{csv.resolve().parent.name}/{csv.name}", {why: some for why, some in left_out.items() if some}
     return Images(name, csv.parent, table.reset_index(drop=True), left_out, several=column == "tags")
 
-
-def _check_named(csv: Path, files: list[Path]):
-    "Raises `BadInput` for files that aren't there, and says where they were looked for."
-    missing = [f for f in files if not f.is_file()]
-    if not missing: return
-    same = (f for f in csv.parent.rglob("*") if missing[0].name in (f.name, f.stem) and f.is_file())
-    near = min(same, default=None)
-    raise BadInput(f"{len(missing)} of {len(files)} images in {csv.name} are missing: {some_names(missing)}: names are relative to the "
-                   f"CSV's folder" + (f"; did you mean {_below(near, csv.parent)}?" if near else ""))
-
 # %% ../nbs/10a_own_images.ipynb #d07a0014
+def _checked_kind(file: Path, label_pattern: str | None) -> Path: # `file`
+    "Return a file that may be a CSV; raises `BadInput` for one that surely isn't."
+    kind = file.suffix.lower()
+    if kind in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"):
+        raise BadInput(f"{file} is an archive: unpack it, and give the folder")
+    if kind in image_extensions: raise BadInput(f"{file} is one image: give its folder, or a CSV of images and labels")
+    if kind in (".xlsx", ".xls", ".ods"): raise BadInput(f"{file} is a spreadsheet: save the sheet as CSV")
+    if label_pattern is not None:
+        raise BadInput(f"label_pattern is for a folder; {file} has its own labels: leave it out")
+    return file
+
+# %% ../nbs/10a_own_images.ipynb #ba45bb1d
+def _with_looks(images: Images) -> Images: # the table with `width, height, sha256`
+    return replace(images, table=images.table.join(look_at(images.table.path.tolist(), upright=not images.published)))
+
+# %% ../nbs/10a_own_images.ipynb #76a48aa1
 def read_images(
     dataset: str, # one of `DATASETS`, upstream's PETS or PLANETS, or the path of your own folder or CSV
     label_pattern: str | None = None, # for a folder of your own: a regular expression, its first group is the label
@@ -232,7 +258,8 @@ def read_images(
     path = images_path(dataset) if dataset in DATASETS else Path(dataset)
     if dataset in ("pets", "digits"):
         images = _from_folder(path / "images", r"(^[a-zA-Z]+_*[a-zA-Z]+)", dataset)
-        images = replace(images, path=path, table=images.table.assign(file="images/" + images.table.file), published=True)
+        table = images.table.assign(file="images/" + images.table.file)
+        images = replace(images, path=path, table=table, published=True)
     elif dataset in ("planet", "digit_pairs"):
         images = replace(_from_csv(path / "labels.csv", folder="train", suff=".jpg"), name=dataset, published=True)
     elif dataset and path.is_dir(): images = _from_folder(path, label_pattern, path.resolve().name)
@@ -242,17 +269,3 @@ def read_images(
         raise BadInput(f"no data set, folder or CSV is called {dataset!r}: "
                        + (f"did you mean {near[0]}?" if near else f"use one of {', '.join(DATASETS)}, or a path"))
     return _with_looks(images)
-
-
-def _checked_kind(file: Path, label_pattern: str | None) -> Path: # `file`
-    "Raises `BadInput` for a file that is surely no CSV."
-    kind = file.suffix.lower()
-    if kind in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"): raise BadInput(f"{file} is an archive: unpack it, and give the folder")
-    if kind in image_extensions: raise BadInput(f"{file} is one image: give its folder, or a CSV of images and labels")
-    if kind in (".xlsx", ".xls", ".ods"): raise BadInput(f"{file} is a spreadsheet: save the sheet as CSV")
-    if label_pattern is not None: raise BadInput(f"label_pattern is for a folder; {file} has its own labels: leave it out")
-    return file
-
-
-def _with_looks(images: Images) -> Images: # the table with `width, height, sha256`
-    return replace(images, table=images.table.join(look_at(images.table.path.tolist(), upright=not images.published)))

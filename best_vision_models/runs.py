@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NUMBER_COLUMNS', 'RUNS_COLUMNS', 'NEEDED_COLUMNS', 'RUNS_SCHEMA', 'FIRST_SWEEP_RATES', 'FIRST_SWEEP_REPEATS',
-           'write_run', 'write_arrays', 'json_types', 'read_run_files', 'read_runs', 'failure_kind', 'failure_reasons',
-           'describe_failures', 'Preds', 'read_preds', 'write_preds', 'infer_learning_rate']
+           'json_types', 'write_arrays', 'write_run', 'read_run_files', 'failure_kind', 'failure_reasons',
+           'describe_failures', 'read_runs', 'Preds', 'read_preds', 'write_preds', 'infer_learning_rate']
 
 # %% ../nbs/02_runs.ipynb #9a9f13a1
 import io
@@ -36,6 +36,22 @@ from best_vision_models.sources import (
 )
 
 # %% ../nbs/02_runs.ipynb #70f7e6f4
+def json_types(value):
+    "`value` in JSON's own types; a number that isn't finite becomes null."
+    if isinstance(value, dict): return {str(k): json_types(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)): return [json_types(v) for v in value]
+    if hasattr(value, "item"): value = value.item()
+    if isinstance(value, float) and not math.isfinite(value): return None
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+# %% ../nbs/02_runs.ipynb #07b684bc
+def write_arrays(arrays: dict, path: Path):
+    "Write named arrays as a compressed .npz, in one step."
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    replace_file(Path(path), content.getvalue())
+
+
 def write_run(
     row: dict, # one run; its `run_id` names the file
     folder: str | Path, # made if it isn't there
@@ -48,162 +64,16 @@ def write_run(
     if not preds: path.with_suffix(".preds.npz").unlink(missing_ok=True)  # an earlier run's of that name
     return path
 
-
-def write_arrays(arrays: dict, path: Path):
-    "Write named arrays as a compressed .npz, in one step."
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)
-    replace_file(Path(path), content.getvalue())
-
-
-def json_types(value):
-    "`value` in JSON's own types; what is not a finite number becomes null."
-    if isinstance(value, dict): return {str(k): json_types(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)): return [json_types(v) for v in value]
-    if hasattr(value, "item"): value = value.item()
-    if isinstance(value, float) and not math.isfinite(value): return None
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
-
-
+# %% ../nbs/02_runs.ipynb #2792ece0
 def read_run_files(folder: str | Path) -> list[dict]: # one dictionary a run, as `write_run` got it
     "Every run in a folder; raises `BadInput` for a file that isn't a run's."
     rows = []
     for path in sorted(Path(folder).glob("[!.]*.json")):
         try: rows.append(json.loads(path.read_text()))
         except ValueError:
-            raise BadInput(f"{path}: not a run's JSON: remove it, and the sweep's command does that run again") from None
+            raise BadInput(f"{path}: not a run's JSON: "
+                           "remove it, and the sweep's command does that run again") from None
     return rows
-
-# %% ../nbs/02_runs.ipynb #44bf1393
-NUMBER_COLUMNS = ["learning_rate", "img_size", "batch_size", "accumulate", "epochs", "seed", "repeat", "error_rate",
-                  "valid_loss", "train_loss", "fit_time", "GPU_mem"]
-RUNS_COLUMNS = ["sweep", "run_id", "state", "dataset", "model_name", "weights", "learning_rate", "pool", "resize_method",
-                "img_size", "batch_size", "accumulate", "epochs", "seed", "repeat", "error_rate", "valid_loss",
-                "train_loss", "fit_time", "GPU_mem", "device", "host", "started_at"]
-NEEDED_COLUMNS = ["dataset", "model_name", "error_rate"]
-
-_not_negative = pa.Check.in_range(0, 1e12, error="is not a number from 0 up")
-RUNS_SCHEMA = pa.DataFrameSchema({
-    "dataset": pa.Column(nullable=False),
-    "model_name": pa.Column(nullable=False),
-    "state": pa.Column(checks=pa.Check.isin(["finished", "failed", "crashed"], error="is not finished, failed or crashed")),
-    "error_rate": pa.Column(float, pa.Check.in_range(0, 1, error="is not a fraction between 0 and 1"), nullable=True),
-    "fit_time": pa.Column(float, _not_negative, nullable=True),
-    "GPU_mem": pa.Column(float, _not_negative, nullable=True),
-})
-
-# %% ../nbs/02_runs.ipynb #b47ce871
-def _read_file(path: str) -> pd.DataFrame:
-    "The raw table in a CSV or Parquet file or behind an address."
-    try:
-        if path.endswith(".parquet"): return pd.read_parquet(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would shift the columns
-            top = comment_lines(path) if Path(path).is_file() else 0
-            table = pd.read_csv(path, skiprows=top, index_col=False, low_memory=False)
-    except ImportError:
-        raise BadInput(f"{path}: reading Parquet needs pyarrow: type pip install pyarrow, or save the table as CSV") from None
-    except pd.errors.EmptyDataError:
-        raise BadInput(f"{path}: the file is empty; give a CSV with the columns {', '.join(NEEDED_COLUMNS)}") from None
-    except urllib.error.URLError as error:
-        raise SourceUnavailable(f"{path}: can't be fetched ({error.reason}): connect, or save it and give the file") from None
-    except pd.errors.ParserWarning:
-        raise BadInput(f"{path}: a row has more fields than the header: mend the commas") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, ValueError, OSError) as error:
-        raise BadInput(f"{path}: not a CSV or Parquet table ({str(error).splitlines()[0]})") from None
-    if table.columns[0].lstrip().startswith("<"):
-        raise BadInput(f"{path}: this is a web page, not a CSV: download the raw file")
-    return table
-
-
-def _line(index: int) -> str:
-    "Where a reader finds row `index` of a CSV in an editor."
-    return f"row {index + 1} after the header"
-
-
-def _to_names(table: pd.DataFrame, path: str) -> pd.DataFrame:
-    "`table` with its data sets and models as text without spaces around; anything else is refused by name and row."
-    for column in ("dataset", "model_name"):
-        if table[column].dtype != "str":
-            wrong = table.index[table[column].notna() & ~table[column].map(lambda value: isinstance(value, str))]
-            if len(wrong): raise BadInput(f"{path}: {column} in {_line(wrong[0])}: {table[column][wrong[0]]} is not a name")
-        table = table.assign(**{column: table[column].astype("str").str.strip()})
-    return table
-
-
-def _to_numbers(table: pd.DataFrame, path: str) -> pd.DataFrame:
-    "`table` with its number columns as floats; text in one of them is refused by name and row."
-    for column in table.columns.intersection(NUMBER_COLUMNS):
-        if table[column].dtype.kind in "bmM": raise BadInput(f"{path}: {column} holds {table[column].dtype}: numbers are needed")
-        numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
-        wrong = table.index[numbers.isna() & table[column].notna()]
-        if len(wrong):
-            raise BadInput(f"{path}: {column} in {_line(wrong[0])}: {table[column][wrong[0]]!r} is not a number")
-        table = table.assign(**{column: numbers})
-    return table
-
-
-def _check(table: pd.DataFrame, path: str) -> pd.DataFrame:
-    "`table`, checked against `RUNS_SCHEMA`; the first thing wrong is named by column and row."
-    try:
-        return RUNS_SCHEMA.validate(table, inplace=True)
-    except pa.errors.SchemaError as error:
-        wrong = error.failure_cases.iloc[0]
-        what = "is missing" if pd.isna(wrong.failure_case) else f"{wrong.failure_case} {error.check.error}"
-        raise BadInput(f"{path}: {error.schema.name} in {_line(int(wrong['index']))}: {what}") from None
-
-# %% ../nbs/02_runs.ipynb #1737852b
-def _tidy(table: pd.DataFrame, path: str) -> pd.DataFrame:
-    "`table` with all of `RUNS_COLUMNS`, states filled in, repeated rows once."
-    missing = [column for column in NEEDED_COLUMNS if column not in table]
-    if missing: raise BadInput(f"{path}: no column {', '.join(missing)}; it has {', '.join(map(repr, table.columns[:12]))}")
-    if table.empty: raise BadInput(f"{path}: no rows below the header")
-    table = _to_numbers(_to_names(table, path), path)
-    given = table.columns
-    table = table.reindex(columns=RUNS_COLUMNS + [c for c in table.columns if c not in RUNS_COLUMNS])
-    finished = table.error_rate.notna().map({True: "finished", False: "failed"})
-    table = _check(table.assign(state=table.state.astype(object).where(table.state.notna(), finished)), path)
-    repeated = table.duplicated(given.intersection(RUNS_COLUMNS)) & table.fit_time.notna()
-    if repeated.any(): log.warning(f"{Path(path).name}: {repeated.sum()} rows repeat another run exactly and count once")
-    return table[~repeated].reset_index(drop=True)
-
-
-def _read_folder(folder: str) -> pd.DataFrame:
-    "The runs in a sweep's folder so far, also while it is running: one JSON file a run."
-    rows = read_run_files(folder)
-    if not rows: raise BadInput(f"{folder}: no runs in it yet: give the folder of a sweep that has run, or a CSV or Parquet file")
-    if all(row.get("error_rate") is None for row in rows):
-        raise BadInput(f"{folder}: no run has an error_rate: {_why(rows)}")
-    return pd.DataFrame(rows).drop(columns="config", errors="ignore")
-
-
-def _why(rows: list[dict]) -> str:
-    "Why none of these runs finished, in one line."
-    return "; ".join(describe_failures(rows)) or "what they do must give one"
-
-
-def _read_wandb(source: str) -> pd.DataFrame:
-    "The runs of a W&B sweep that have ended; the agent's own library asks the server."
-    from best_vision_models.wandb_runs import read_wandb_sweep
-
-    rows = [row for row in read_wandb_sweep(source.removeprefix("wandb:")) if row["state"] != "running"]
-    if not rows: raise BadInput(f"{source}: no run has ended yet: try again later")
-    return pd.DataFrame(rows).drop(columns="config", errors="ignore")
-
-
-def read_runs(
-    source: str | Path, # a name in `data/sources.toml`, a CSV or Parquet file or its address, a sweep's folder, `wandb:entity/project/sweep`
-) -> pd.DataFrame: # one row a run, `RUNS_COLUMNS` first, then what else the file has
-    "The table of runs in `source`, checked; raises `BadInput` with one line where it isn't one."
-    path = str(source)
-    if path in read_sources(): path = str(fetch(path))
-    if path.startswith("wandb:"): return _tidy(_read_wandb(path), path)
-    if path.startswith(("http://", "https://")): return _tidy(_read_file(path), path)
-    if not Path(path).exists():
-        near = did_you_mean(path, read_sources()) or f"; the sources are {', '.join(read_sources())}"
-        raise BadInput(f"{path}: no such file, and no source of that name{near}")
-    if Path(path).is_dir(): return _tidy(_read_folder(path), path)
-    return _tidy(_read_file(path), path)
 
 # %% ../nbs/02_runs.ipynb #abd69fa7
 def failure_kind(row: dict) -> str:
@@ -213,7 +83,7 @@ def failure_kind(row: dict) -> str:
         if row.get(name): reason = reason.replace(str(row[name]), "…")
     return re.sub(r"\d+(\.\d+)?(e-?\d+)?", "#", reason)
 
-
+# %% ../nbs/02_runs.ipynb #959d3b7a
 def failure_reasons(
     runs: str | Path | list[dict], # a sweep's folder, or rows of a runs table
 ) -> list[dict]: # the commonest first: `state`, `runs` (how many), `reason` and `run_id` of one of them
@@ -227,7 +97,7 @@ def failure_reasons(
              for (state, kind), same in alike.items() for first in same[:1]]
     return sorted(found, key=lambda entry: -entry["runs"])
 
-
+# %% ../nbs/02_runs.ipynb #417ed247
 def describe_failures(runs: str | Path | list[dict]) -> list[str]: # lines; none where no run failed
     "Why runs failed, and what to do, for a person."
     reasons = failure_reasons(runs)
@@ -237,6 +107,148 @@ def describe_failures(runs: str | Path | list[dict]) -> list[str]: # lines; none
         lines.append("once the cause is mended, the sweep's command with --retry_failed does the failed runs again")
     if "crashed" in states: lines.append("the sweep's command does the crashed runs again")
     return lines
+
+# %% ../nbs/02_runs.ipynb #44bf1393
+NUMBER_COLUMNS = ["learning_rate", "img_size", "batch_size", "accumulate", "epochs", "seed", "repeat", "error_rate",
+                  "valid_loss", "train_loss", "fit_time", "GPU_mem"]
+RUNS_COLUMNS = ["sweep", "run_id", "state", "dataset", "model_name", "weights", "learning_rate", "pool",
+                "resize_method", "img_size", "batch_size", "accumulate", "epochs", "seed", "repeat", "error_rate",
+                "valid_loss", "train_loss", "fit_time", "GPU_mem", "device", "host", "started_at"]
+NEEDED_COLUMNS = ["dataset", "model_name", "error_rate"]
+
+_not_negative = pa.Check.in_range(0, 1e12, error="is not a number from 0 up")
+RUNS_SCHEMA = pa.DataFrameSchema({
+    "dataset": pa.Column(nullable=False),
+    "model_name": pa.Column(nullable=False),
+    "state": pa.Column(checks=pa.Check.isin(["finished", "failed", "crashed"],
+                                            error="is not finished, failed or crashed")),
+    "error_rate": pa.Column(float, pa.Check.in_range(0, 1, error="is not a fraction between 0 and 1"), nullable=True),
+    "fit_time": pa.Column(float, _not_negative, nullable=True),
+    "GPU_mem": pa.Column(float, _not_negative, nullable=True),
+})
+
+# %% ../nbs/02_runs.ipynb #b47ce871
+def _read_file(path: str) -> pd.DataFrame:
+    "The raw table in a CSV or Parquet file or behind an address."
+    try:
+        if path.endswith(".parquet"): return pd.read_parquet(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # longer rows would shift the columns
+            top = comment_lines(path) if Path(path).is_file() else 0
+            table = pd.read_csv(path, skiprows=top, index_col=False, low_memory=False)
+    except ImportError:
+        raise BadInput(f"{path}: reading Parquet needs pyarrow: "
+                       "type pip install pyarrow, or save the table as CSV") from None
+    except pd.errors.EmptyDataError:
+        raise BadInput(f"{path}: the file is empty; give a CSV with the columns {', '.join(NEEDED_COLUMNS)}") from None
+    except urllib.error.URLError as error:
+        raise SourceUnavailable(f"{path}: can't be fetched ({error.reason}): "
+                                "connect, or save it and give the file") from None
+    except pd.errors.ParserWarning:
+        raise BadInput(f"{path}: a row has more fields than the header: mend the commas") from None
+    except (pd.errors.ParserError, UnicodeDecodeError, ValueError, OSError) as error:
+        raise BadInput(f"{path}: not a CSV or Parquet table ({str(error).splitlines()[0]})") from None
+    if table.columns[0].lstrip().startswith("<"):
+        raise BadInput(f"{path}: this is a web page, not a CSV: download the raw file")
+    return table
+
+# %% ../nbs/02_runs.ipynb #2a344935
+def _line(index: int) -> str:
+    "Row `index` of a CSV as a person counts it in an editor."
+    return f"row {index + 1} after the header"
+
+
+def _to_names(table: pd.DataFrame, path: str) -> pd.DataFrame:
+    "`table` with its data sets and models as text without spaces around; anything else is refused by name and row."
+    for column in ("dataset", "model_name"):
+        if table[column].dtype != "str":
+            wrong = table.index[table[column].notna() & ~table[column].map(lambda value: isinstance(value, str))]
+            if len(wrong):
+                raise BadInput(f"{path}: {column} in {_line(wrong[0])}: {table[column][wrong[0]]} is not a name")
+        table = table.assign(**{column: table[column].astype("str").str.strip()})
+    return table
+
+# %% ../nbs/02_runs.ipynb #10e341cc
+def _to_numbers(table: pd.DataFrame, path: str) -> pd.DataFrame:
+    "`table` with its number columns as floats; text in one of them is refused by name and row."
+    for column in table.columns.intersection(NUMBER_COLUMNS):
+        if table[column].dtype.kind in "bmM":
+            raise BadInput(f"{path}: {column} holds {table[column].dtype}: numbers are needed")
+        numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
+        wrong = table.index[numbers.isna() & table[column].notna()]
+        if len(wrong):
+            raise BadInput(f"{path}: {column} in {_line(wrong[0])}: {table[column][wrong[0]]!r} is not a number")
+        table = table.assign(**{column: numbers})
+    return table
+
+# %% ../nbs/02_runs.ipynb #9b503cbb
+def _check(table: pd.DataFrame, path: str) -> pd.DataFrame:
+    "`table`, checked against `RUNS_SCHEMA`; the first thing wrong is named by column and row."
+    try:
+        return RUNS_SCHEMA.validate(table, inplace=True)
+    except pa.errors.SchemaError as error:
+        wrong = error.failure_cases.iloc[0]
+        what = "is missing" if pd.isna(wrong.failure_case) else f"{wrong.failure_case} {error.check.error}"
+        raise BadInput(f"{path}: {error.schema.name} in {_line(int(wrong['index']))}: {what}") from None
+
+# %% ../nbs/02_runs.ipynb #1737852b
+def _tidy(table: pd.DataFrame, path: str) -> pd.DataFrame:
+    "`table` with all of `RUNS_COLUMNS`, states filled in, repeated rows once."
+    missing = [column for column in NEEDED_COLUMNS if column not in table]
+    if missing:
+        raise BadInput(f"{path}: no column {', '.join(missing)}; it has {', '.join(map(repr, table.columns[:12]))}")
+    if table.empty: raise BadInput(f"{path}: no rows below the header")
+    table = _to_numbers(_to_names(table, path), path)
+    given = table.columns
+    table = table.reindex(columns=RUNS_COLUMNS + [c for c in table.columns if c not in RUNS_COLUMNS])
+    finished = table.error_rate.notna().map({True: "finished", False: "failed"})
+    table = _check(table.assign(state=table.state.astype(object).where(table.state.notna(), finished)), path)
+    repeated = table.duplicated(given.intersection(RUNS_COLUMNS)) & table.fit_time.notna()
+    if repeated.any():
+        log.warning(f"{Path(path).name}: {repeated.sum()} rows repeat another run exactly and count once")
+    return table[~repeated].reset_index(drop=True)
+
+# %% ../nbs/02_runs.ipynb #1d26481a
+def _read_folder(folder: str) -> pd.DataFrame:
+    "The runs in a sweep's folder so far, also while it is running: one JSON file a run."
+    rows = read_run_files(folder)
+    if not rows:
+        raise BadInput(f"{folder}: no runs in it yet: "
+                       "give the folder of a sweep that has run, or a CSV or Parquet file")
+    if all(row.get("error_rate") is None for row in rows):
+        raise BadInput(f"{folder}: no run has an error_rate: {_why(rows)}")
+    return pd.DataFrame(rows).drop(columns="config", errors="ignore")
+
+
+def _why(rows: list[dict]) -> str:
+    "Why none of these runs finished, in one line."
+    return "; ".join(describe_failures(rows)) or "what they do must give one"
+
+# %% ../nbs/02_runs.ipynb #9df3b071
+def _read_wandb(source: str) -> pd.DataFrame:
+    "The runs of a W&B sweep that have ended; the agent's own library asks the server."
+    from best_vision_models.wandb_runs import read_wandb_sweep
+
+    rows = [row for row in read_wandb_sweep(source.removeprefix("wandb:")) if row["state"] != "running"]
+    if not rows: raise BadInput(f"{source}: no run has ended yet: try again later")
+    return pd.DataFrame(rows).drop(columns="config", errors="ignore")
+
+# %% ../nbs/02_runs.ipynb #f7134d5e
+def read_runs(
+    # a name in `data/sources.toml`, a CSV or Parquet file or its address,
+    # a sweep's folder, or `wandb:entity/project/sweep`
+    source: str | Path,
+) -> pd.DataFrame: # one row a run, `RUNS_COLUMNS` first, then what else the file has
+    "The table of runs in `source`, checked; raises `BadInput` with one line where it isn't one."
+    path = str(source)
+    if path in read_sources(): path = str(fetch(path))
+    if path.startswith("wandb:"): return _tidy(_read_wandb(path), path)
+    if path.startswith(("http://", "https://")): return _tidy(_read_file(path), path)
+    if not Path(path).exists():
+        near = did_you_mean(path, read_sources()) or f"; the sources are {', '.join(read_sources())}"
+        raise BadInput(f"{path}: no such file, and no source of that name{near}")
+    if Path(path).is_dir(): return _tidy(_read_folder(path), path)
+    return _tidy(_read_file(path), path)
 
 # %% ../nbs/02_runs.ipynb #1b089687
 @dataclass(frozen=True)
@@ -249,28 +261,29 @@ class Preds:
     classes: np.ndarray # each class's name
 
     def of_images(self, chosen: np.ndarray) -> "Preds": # `chosen`: numbers of images
-        "The same for some of the images."
+        "The same runs on some of the images."
         return Preds(self.runs, self.preds[:, chosen], self.targets[chosen], self.files[chosen], self.classes)
 
-
+# %% ../nbs/02_runs.ipynb #a15301d0
 def _read_arrays(path: Path) -> dict: # `preds`, `targets`, `files`, `classes`
     "The arrays that a run kept; raises `BadInput` for another file."
     try:
-        with np.load(path, allow_pickle=False) as arrays: return {name: arrays[name] for name in ("preds", "targets", "files", "classes")}
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in ("preds", "targets", "files", "classes")}
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
         raise BadInput(f"{path}: not the predictions that a run kept: remove it, and do that run again") from None
 
 
 def _beside(path: Path) -> Path: # of a run's JSON or a table of runs
-    "Where the predictions are."
+    "The file that holds the predictions."
     return path.with_suffix(".preds.npz")
 
-
+# %% ../nbs/02_runs.ipynb #d9171d24
 def read_preds(
     source: str | Path, # a sweep's folder, or a CSV that `write_preds` wrote
     dataset: str | None = None, # only this one's; needed where there are several
 ) -> Preds:
-    "The runs that kept their predictions, with these; raises `BadInput` where there are none, or for different images."
+    "The runs that kept their predictions, with these; raises `BadInput` if none did, or if their images differ."
     runs, path = read_runs(source), Path(source)
     if dataset is not None:
         check_names([dataset], runs.dataset, "dataset", str(source))
@@ -281,23 +294,27 @@ def read_preds(
     else:
         kept = [_read_arrays(_beside(path))] if len(runs) and _beside(path).is_file() else []
     if not kept:
-        raise BadInput(f"{source}: no run{f' on {dataset}' if dataset else ''} kept its predictions: run the sweep with save_preds: {{value: true}}")
+        raise BadInput(f"{source}: no run{f' on {dataset}' if dataset else ''} kept its predictions: "
+                       "run the sweep with save_preds: {value: true}")
     first = kept[0]
     if not all(np.array_equal(first[name], other[name]) for other in kept for name in ("files", "targets", "classes")):
         raise BadInput(f"{source}: its runs were judged by different images ({', '.join(runs.dataset.unique())}): "
                        f"give one dataset, and runs of one seed")
     preds = np.stack([arrays["preds"] for arrays in kept]) if path.is_dir() else first["preds"]
-    if preds.shape != (len(runs), len(first["files"]), len(first["classes"])): raise BadInput(f"{_beside(path)}: not the predictions of the runs in {path.name}")
-    return Preds(runs.reset_index(drop=True), preds.astype("float32"), first["targets"], first["files"], first["classes"])
+    if preds.shape != (len(runs), len(first["files"]), len(first["classes"])):
+        raise BadInput(f"{_beside(path)}: not the predictions of the runs in {path.name}")
+    return Preds(runs.reset_index(drop=True), preds.astype("float32"),
+                 first["targets"], first["files"], first["classes"])
 
-
+# %% ../nbs/02_runs.ipynb #ddded0f7
 def write_preds(
     preds: Preds, # what to write
     path: str | Path, # a CSV for the runs; the predictions go beside it, in half precision
     about: str, # source, commit and command, one or more lines
 ) -> Path: # `path`
-    "Several runs and their predictions as two small files, which `read_preds` reads."
-    arrays = {"preds": preds.preds.astype("float16"), "targets": preds.targets, "files": preds.files, "classes": preds.classes}
+    "Write several runs and their predictions as two small files, which `read_preds` reads."
+    arrays = {"preds": preds.preds.astype("float16"), "targets": preds.targets,
+              "files": preds.files, "classes": preds.classes}
     write_arrays(arrays, _beside(Path(path)))
     return write_table(preds.runs.dropna(axis=1, how="all"), path, about)
 
@@ -309,7 +326,7 @@ FIRST_SWEEP_REPEATS = 3
 def infer_learning_rate(
     runs: pd.DataFrame, # of the first sweep, in the file's order
 ) -> pd.DataFrame: # the same rows; `learning_rate` is filled in where a run has an `error_rate`
-    "The first sweep with the learning rate of each run, from its place among the model's runs; raises `BadInput` for another table."
+    "Fill in each run's learning rate from its place among the model's runs; raises `BadInput` for another sweep."
     place = runs.groupby(["dataset", "model_name"]).cumcount()
     number = runs.groupby(["dataset", "model_name"]).model_name.transform("size")
     if not number.isin([FIRST_SWEEP_REPEATS, 2 * FIRST_SWEEP_REPEATS]).all():

@@ -16,6 +16,11 @@ from .sweep_files import Parameter, SweepSpec, dotted, leaves, nested, setting_a
 from .sweeps import done_states, missing_runs, run_count
 
 # %% ../nbs/15b_schedule.ipynb #d1d4509b
+def _apart_first(jobs: list) -> list:
+    "The same jobs, those first that differ most from one another: the first, the last, the middle one."
+    return jobs if len(jobs) < 3 else [jobs[0], jobs[-1], jobs.pop(len(jobs) // 2), *jobs[1:-1]]
+
+
 class Listed:
     "The runs of a grid or random sweep that remain."
     def __init__(self, spec, rows, count, retry_failed):
@@ -27,31 +32,56 @@ class Listed:
     def again(self, job): self.waiting.append(job)
     def tell(self, key, row): pass
 
+# %% ../nbs/15b_schedule.ipynb #571b956e
+def _domain(p: Parameter):
+    "A parameter as Ray Tune's search space; None for a constant."
+    from ray import tune
 
-def _apart_first(jobs: list) -> list:
-    "The same jobs, those first that differ most from one another: the first, the last, the middle one."
-    return jobs if len(jobs) < 3 else [jobs[0], jobs[-1], jobs.pop(len(jobs) // 2), *jobs[1:-1]]
+    if p.distribution == "constant": return None
+    if p.values: return tune.choice(list(range(len(p.values))))
+    low, high, log = p.bounds()
+    if p.distribution == "int_uniform": return tune.randint(int(low), int(high) + 1)
+    if p.distribution.startswith("q_"): return (tune.qloguniform if log else tune.quniform)(low, high, p.q)
+    return (tune.loguniform if log else tune.uniform)(low, high)
+
+# %% ../nbs/15b_schedule.ipynb #7c22db1b
+def _point(parameters: list, config: dict) -> dict:
+    "What Optuna calls a run's settings: by dotted name, listed values by their number, constants left out."
+    return {dotted(path): p.values.index(setting_at(config, path)) if p.values else setting_at(config, path)
+            for path, p in parameters if p.distribution != "constant"}
 
 
+def _config(parameters: list, point: dict) -> dict:
+    "The settings of the run at a point."
+    def value(p, x): return p.value if p.distribution == "constant" else p.values[x] if p.values else x
+    return nested((path, value(p, point.get(dotted(path)))) for path, p in parameters)
+
+
+def _optuna_search(spec: SweepSpec):
+    "Ray Tune's `OptunaSearch` over the parameters of a sweep; the same seed each time."
+    from ray.tune.search.optuna import OptunaSearch
+
+    space = {dotted(path): domain for path, p in leaves(spec.parameters) if (domain := _domain(p))}
+    if not space: raise BadInput("bayes has nothing to search: give a parameter values, or min and max")
+    space = OptunaSearch.convert_search_space(space)
+    return OptunaSearch(space, metric=spec.metric.name, mode=spec.metric.goal[:3], seed=0)
+
+# %% ../nbs/15b_schedule.ipynb #4b498586
 class Bayes:
     "Runs as Optuna suggests them."
     def __init__(self, spec, rows, count, retry_failed):
         import optuna
-        from ray.tune.search.optuna import OptunaSearch
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.metric, self.retries, self.parameters = spec.metric, deque(), list(leaves(spec.parameters))
         self.configs = lambda: configs_to_check(spec)
-        space = {dotted(path): domain for path, p in self.parameters if (domain := _domain(p))}
-        if not space: raise BadInput("bayes has nothing to search: give a parameter values, or min and max")
-        space = OptunaSearch.convert_search_space(space)
-        self.search = OptunaSearch(space, metric=spec.metric.name, mode=spec.metric.goal[:3], seed=0)
+        self.search = _optuna_search(spec)
         self.taken, self.names = set(), {}
         for row in rows:
             if row.get("state") not in done_states(retry_failed): continue
             self.taken.add(config_key(row["config"]))
             if row.get(self.metric.name) is not None:
-                self.search.add_evaluated_point(self._point(row["config"]), row[self.metric.name])
+                self.search.add_evaluated_point(_point(self.parameters, row["config"]), row[self.metric.name])
         self.to_suggest = max(0, run_count(spec, count) - len(self.taken))
 
     def left(self) -> int: return len(self.retries) + self.to_suggest
@@ -62,8 +92,7 @@ class Bayes:
         self.to_suggest -= 1
         for attempt in range(100):
             name = f"{len(self.taken)}-{attempt}"
-            point = self.search.suggest(name)
-            config = nested((path, self._value(p, point.get(dotted(path)))) for path, p in self.parameters)
+            config = _config(self.parameters, self.search.suggest(name))
             key = config_key(config)
             if key not in self.taken:
                 self.taken.add(key)
@@ -77,24 +106,6 @@ class Bayes:
         value = row.get(self.metric.name)
         result = None if value is None else {self.metric.name: value}
         self.search.on_trial_complete(self.names.pop(key), result, error=result is None)
-
-    def _point(self, config): # values are searched by their number, since Optuna takes no lists
-        return {dotted(path): p.values.index(setting_at(config, path)) if p.values else setting_at(config, path)
-                for path, p in self.parameters if p.distribution != "constant"}
-
-    def _value(self, p, x): return p.value if p.distribution == "constant" else p.values[x] if p.values else x
-
-
-def _domain(p: Parameter):
-    "A parameter as Ray Tune's search space; None for a constant."
-    from ray import tune
-
-    if p.distribution == "constant": return None
-    if p.values: return tune.choice(list(range(len(p.values))))
-    low, high, log = p.bounds()
-    if p.distribution == "int_uniform": return tune.randint(int(low), int(high) + 1)
-    if p.distribution.startswith("q_"): return (tune.qloguniform if log else tune.quniform)(low, high, p.q)
-    return (tune.loguniform if log else tune.uniform)(low, high)
 
 # %% ../nbs/15b_schedule.ipynb #5f6864c9
 class Rungs:

@@ -25,9 +25,13 @@ SUMMARY_COLUMNS = ["dataset", "family", "model_name", "GPU_mem", "error_rate", "
 def summarise(
     runs: pd.DataFrame, # one row a run: `dataset`, `model_name`, `error_rate`, `fit_time`, `GPU_mem`
 ) -> pd.DataFrame: # `SUMMARY_COLUMNS`, one row per dataset and model, sorted by dataset, family and name
-    "Best `error_rate`, `fit_time` (s) and `GPU_mem` (GiB) of each model over its runs, with mean, std and number of runs; Howard & Capelle 2022."
+    """Best `error_rate`, `fit_time` (s) and `GPU_mem` (GiB) of each model over its runs; Howard & Capelle 2022.
+
+    The mean, the standard deviation and the number of the runs stand beside them.
+    """
     ran = runs[runs.error_rate.notna() & (runs.get("state", "finished") == "finished")]
-    if len(ran) < len(runs): log.warning(f"{len(runs) - len(ran)} of {len(runs)} runs left out: not finished, or without an error_rate")
+    if len(ran) < len(runs):
+        log.warning(f"{len(runs) - len(ran)} of {len(runs)} runs left out: not finished, or without an error_rate")
     measures = ["GPU_mem", "error_rate", "fit_time"]
     groups = ran.astype(dict.fromkeys(measures, float)).groupby(["dataset", "model_name"], sort=False)[measures]
     best, mean, std = groups.min(), groups.mean().add_suffix("_mean"), groups.std().add_suffix("_std")
@@ -46,6 +50,19 @@ def score(
     "`error_rate * (fit_time + fit_time_offset)`; Howard & Capelle 2022."
     return summary.error_rate * (summary.fit_time + fit_time_offset)
 
+# %% ../nbs/04_scores.ipynb #76a95b5f
+def _check_limits(**limits: float | None): # `None`: no limit
+    "Raises `BadInput` for a limit that isn't a finite number from 0 up."
+    for name, limit in limits.items():
+        if limit is not None and not 0 <= limit < np.inf: raise BadInput(f"{name} is {limit}; give a number from 0 up")
+
+
+def _within(table: pd.DataFrame, max_gpu_mem: float | None, max_fit_time: float | None) -> pd.DataFrame:
+    "The rows within the budgets of memory (GiB) and time (s); an unknown value is within no budget."
+    if max_gpu_mem is not None: table = table[table.GPU_mem <= max_gpu_mem]
+    if max_fit_time is not None: table = table[table.fit_time <= max_fit_time]
+    return table
+
 # %% ../nbs/04_scores.ipynb #2ce1e7b1
 RANKED_COLUMNS = ["dataset", "family", "model_name", "GPU_mem", "error_rate", "fit_time", "score"]
 RANK_BY = ["score", "error_rate", "fit_time", "GPU_mem"]
@@ -60,20 +77,19 @@ def rank(
     top: int | None = None, # so many models per dataset; `None`: all
     fit_time_offset: float = FIT_TIME_OFFSET, # seconds, see `score`
 ) -> pd.DataFrame: # `RANKED_COLUMNS` first, then the rest of `summary`; best first within each dataset
-    "`summary` with its `score`, best models first, within the budgets; ties go to the better score, unknown values last."
+    "`summary` with its `score`, best first, within the budgets; ties go to the better score, unknown values last."
     if dataset is not None: check_names([dataset], summary.dataset, "dataset")
     if by not in RANK_BY: raise BadInput(f"can't rank by {by!r}; use one of {', '.join(RANK_BY)}")
-    for name, limit in (("max_gpu_mem", max_gpu_mem), ("max_fit_time", max_fit_time), ("fit_time_offset", fit_time_offset)):
-        if limit is not None and not 0 <= limit < np.inf: raise BadInput(f"{name} is {limit}; give a number from 0 up")
+    _check_limits(max_gpu_mem=max_gpu_mem, max_fit_time=max_fit_time, fit_time_offset=fit_time_offset)
     if max_gpu_mem is not None and summary.GPU_mem.isna().all() and len(summary):
         raise BadInput("this table has no GPU_mem, so max_gpu_mem can't choose: leave it out")
     if top is not None and top < 1: raise BadInput(f"top is {top}; give a number of models, 1 or more")
     ranked = summary.assign(score=score(summary, fit_time_offset))
     if dataset is not None: ranked = ranked[ranked.dataset == dataset]
-    if max_gpu_mem is not None: ranked = ranked[ranked.GPU_mem <= max_gpu_mem]
-    if max_fit_time is not None: ranked = ranked[ranked.fit_time <= max_fit_time]
+    ranked = _within(ranked, max_gpu_mem, max_fit_time)
     if len(ranked) and ranked[by].isna().all():
-        raise BadInput(f"can't rank by {by}: no {'fit_time' if by == 'score' else by} in this table: rank by error_rate (bvm rank … --by error_rate)")
+        raise BadInput(f"can't rank by {by}: no {'fit_time' if by == 'score' else by} in this table: "
+                       "rank by error_rate (bvm rank … --by error_rate)")
     ranked = ranked.sort_values(["dataset", by, "score", "model_name"], kind="stable")
     if top is not None: ranked = ranked.groupby("dataset").head(top)
     rest = [column for column in ranked if column not in RANKED_COLUMNS]
@@ -102,7 +118,8 @@ def restore_published(
     accuracy = 1 - rows.score / (rows.fit_time + FIT_TIME_OFFSET)
     error_rate = 1 - (accuracy * 2**24).round() / 2**24
     half_a_digit = 4.9e-7
-    fit_time = (rows.score / error_rate - FIT_TIME_OFFSET).clip(rows.fit_time - half_a_digit, rows.fit_time + half_a_digit)
+    fit_time = rows.score / error_rate - FIT_TIME_OFFSET
+    fit_time = fit_time.clip(rows.fit_time - half_a_digit, rows.fit_time + half_a_digit)
     return rows[["dataset", "model_name", "GPU_mem"]].assign(error_rate=error_rate, fit_time=fit_time)
 
 # %% ../nbs/04_scores.ipynb #6a971b07
@@ -112,14 +129,15 @@ def matches_published(
     "Whether a summary agrees with the rows that the article printed."
     printed = read_table(data_dir() / "published" / "final_sweep.csv")
     both = printed.merge(summary, on=["dataset", "model_name"], how="left", suffixes=("_printed", ""))
-    measures = ["GPU_mem", "error_rate", "fit_time"]
-    return bool(np.allclose(both[measures].astype(float), both[[f"{m}_printed" for m in measures]], rtol=0, atol=1e-6))
+    ours = ["GPU_mem", "error_rate", "fit_time"]
+    theirs = [f"{measure}_printed" for measure in ours]
+    return bool(np.allclose(both[ours].astype(float), both[theirs], rtol=0, atol=1e-6))
 
 # %% ../nbs/04_scores.ipynb #b1aeb6f4
 def read_summary(
-    source: str | Path, # whatever `read_runs` takes
+    source: str | Path, # a source as `read_runs` takes it
 ) -> pd.DataFrame: # as `summarise` gives it
-    "The summary of a source, from its runs where they can be had, else from `data/summaries`."
+    "The summary of a source: from its runs, or from `data/summaries` where they can't be reached."
     shipped = data_dir() / "summaries" / f"{source}.csv"
     try:
         return summarise(read_runs(source))
@@ -137,10 +155,10 @@ def behind_front(
     fastest_first = models.sort_values(["device", "secs", quality], ascending=[True, True, False])
     return (fastest_first.groupby("device")[quality].cummax() - fastest_first[quality]).reindex(models.index)
 
-
+# %% ../nbs/04_scores.ipynb #d77a54c8
 def shortlist(
     models: pd.DataFrame, # as `models_on_devices` gives it
-    qualities: list[str] = ["top1"], # columns, percent; to be near the front in one of them is enough
+    qualities: list[str] | tuple[str, ...] = ("top1",), # columns, percent; near the front in one is enough
     near: float = 0.5, # percentage points behind the front that still count as on it
     max_params: float = 100, # millions
     max_img_size: int = 256, # pixels
@@ -148,24 +166,31 @@ def shortlist(
     per_family: int = 3, # checkpoints of one family at most
     leave_out: str | None = None, # a regular expression; names that match are not considered
     top: int | None = None, # so many at most
-) -> pd.DataFrame: # one row a checkpoint, `devices` (on how many it is near the front), `measured` (on how many it was), `behind` (points, where nearest)
-    "Checkpoints near the front of speed and quality on at least one device; those near on the largest share of their devices come first."
+) -> pd.DataFrame: # one row a checkpoint, with `devices`, `measured` and `behind`
+    """Checkpoints near the front of speed and quality on at least one device.
+
+    `measured` is on how many devices a checkpoint was measured, `devices` on how many of them it is near the front,
+    `behind` how far (percentage points) where it is nearest. The largest share of devices comes first.
+    """
     if missing := [quality for quality in qualities if quality not in models]:
         raise BadInput(f"no column {missing[0]!r}; use one of {', '.join(models.select_dtypes('number'))}")
     fits = (models.param_count <= max_params) & (models.img_size <= max_img_size) & (models.top1 >= min_top1)
     if leave_out: fits &= ~models.weights.str.contains(leave_out)
     candidates = models[fits]
-    candidates = candidates.assign(behind=pd.concat([behind_front(candidates, quality) for quality in qualities], axis=1).min(axis=1))
-    candidates = candidates[candidates.behind <= near]
+    behind = pd.concat([behind_front(candidates, quality) for quality in qualities], axis=1).min(axis=1)
+    candidates = candidates.assign(behind=behind)[behind <= near]
     on, measured = (table.groupby("weights").device.nunique() for table in (candidates, models))
     nearest = candidates.sort_values(["behind", "img_size"]).drop_duplicates("weights")
-    nearest = nearest.assign(devices=on.loc[nearest.weights].to_numpy(), measured=measured.loc[nearest.weights].to_numpy())
+    on, measured = (counts.loc[nearest.weights].to_numpy() for counts in (on, measured))
+    nearest = nearest.assign(devices=on, measured=measured)
     nearest["share"] = nearest.devices / nearest.measured
-    best_first = nearest.sort_values(["share", "devices", "behind", qualities[0], "weights"], ascending=[False, False, True, False, True])
+    by = {"share": False, "devices": False, "behind": True, qualities[0]: False, "weights": True} # ascending?
+    best_first = nearest.sort_values(list(by), ascending=list(by.values()))
     chosen = best_first.drop_duplicates("architecture").groupby("family").head(per_family)
     chosen = chosen if top is None else chosen.head(top)
     last = ["devices", "measured", "behind"]
-    return chosen[[column for column in chosen if column not in ("device", "secs", "share", *last)] + last].reset_index(drop=True)
+    first = [column for column in chosen if column not in ("device", "secs", "share", *last)]
+    return chosen[first + last].reset_index(drop=True)
 
 # %% ../nbs/04_scores.ipynb #33eae547
 def near_other_fronts(
@@ -175,9 +200,11 @@ def near_other_fronts(
 ) -> pd.DataFrame: # a row and a column per device; shares, 1 on the diagonal
     "Of each device's front (row) the share of models that are within `near` of the front of another device (column)."
     measured = models[models.groupby(["weights", "img_size"]).device.transform("nunique") == models.device.nunique()]
-    behind = measured.assign(behind=behind_front(measured, quality)).pivot(index=["weights", "img_size"], columns="device", values="behind")
+    measured = measured.assign(behind=behind_front(measured, quality))
+    behind = measured.pivot(index=["weights", "img_size"], columns="device", values="behind")
     devices = models.device.unique()
-    return pd.DataFrame({other: {device: (behind.loc[behind[device] == 0, other] <= near).mean() for device in devices} for other in devices})
+    return pd.DataFrame({other: {device: (behind.loc[behind[device] == 0, other] <= near).mean() for device in devices}
+                         for other in devices})
 
 # %% ../nbs/04_scores.ipynb #b7392884
 def pick_models(
@@ -187,16 +214,19 @@ def pick_models(
     max_gpu_mem: float | None = None, # GiB
     time_factor: float = 1, # your `fit_time` as a multiple of the published one
     runs_per_model: int = 1, # learning rates × repeats
-) -> pd.DataFrame: # `family, model_name, weights, error_rate, fit_time, GPU_mem, minutes` (of its runs, as expected), best first
-    "The best model of each family by score, as many as the time is expected to last for."
+) -> pd.DataFrame: # `family, model_name, weights, error_rate, fit_time, GPU_mem, minutes` (expected), best first
+    "The best model of each family by score, as many as fit into the time."
     for name, value in (("minutes", minutes), ("time_factor", time_factor), ("runs_per_model", runs_per_model)):
         if not 0 < value < np.inf: raise BadInput(f"{name} is {value}; give a number above 0")
     best = rank(summary, dataset, max_gpu_mem=max_gpu_mem).drop_duplicates("family").dropna(subset="fit_time")
-    best = best.assign(minutes=best.fit_time * time_factor * runs_per_model / 60, weights=best.model_name.replace(weights_2022()))
+    minutes_each = best.fit_time * time_factor * runs_per_model / 60
+    best = best.assign(minutes=minutes_each, weights=best.model_name.replace(weights_2022()))
     picked, spent = [], 0.0
     for model in best.itertuples():
         if spent + model.minutes <= minutes:
             picked, spent = [*picked, model.Index], spent + model.minutes
-    if not picked: raise BadInput(f"{minutes} minutes are too few for any model here: the fastest needs {best.minutes.min():.1f}; give more, or fewer runs per model")
+    if not picked:
+        raise BadInput(f"{minutes} minutes are too few for any model here: the fastest needs {best.minutes.min():.1f}; "
+                       "give more, or fewer runs per model")
     columns = ["family", "model_name", "weights", "error_rate", "fit_time", "GPU_mem", "minutes"]
     return best.loc[picked, columns].reset_index(drop=True)

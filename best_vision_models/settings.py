@@ -34,7 +34,8 @@ class FineTuneConfig(BaseModel, extra="forbid", frozen=True):
     label_pattern: str | None = Field(None, description="own folder of files: regular expression, group 1 is the label")
     model_name: str = Field("resnet34", description="a timm model, by today's architecture.tag or by its 2022 name")
     pretrained: bool = Field(True, description="start from pretrained weights")
-    weights_dir: str | None = Field(None, description="folder of checkpoints called architecture.tag.safetensors or .pth")
+    weights_dir: str | None = Field(
+        None, description="folder of checkpoints called architecture.tag.safetensors or .pth")
     learning_rate: float = Field(2e-3, gt=0, allow_inf_nan=False, description="peak, as fastai's fine_tune takes it")
     pool: Literal["concat", "avg"] = Field("concat", description="how a convolutional body's output is pooled")
     resize_method: Literal["crop", "squish", "pad"] = Field("crop", description="how images are made square")
@@ -47,7 +48,8 @@ class FineTuneConfig(BaseModel, extra="forbid", frozen=True):
                         description="number of this repetition: other training, same split")
     precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
         "auto", description="auto is bf16 where the GPU or CPU has it, else fp16 on a GPU, else fp32")
-    image_cache: Literal["auto", "off"] = Field("auto", description="decode each image once per machine, or in each epoch")
+    image_cache: Literal["auto", "off"] = Field(
+        "auto", description="decode each image once per machine, or in each epoch")
     save_preds: bool = Field(False, description="keep the validation predictions, beside the run's JSON file")
     wandb_project: str = Field("fine_tune_timm", description="Weights & Biases project")
     wandb_entity: str | None = Field(None, description="Weights & Biases user or team")
@@ -63,11 +65,12 @@ class FineTuneConfig(BaseModel, extra="forbid", frozen=True):
 
     @model_validator(mode="after")
     def _micro_batches(self):
-        if self.batch_size % self.accumulate or self.batch_size // self.accumulate < 2:
-            raise ValueError(f"accumulate {self.accumulate} must divide batch_size {self.batch_size} into parts of 2 or more")
+        size, accumulate = self.batch_size, self.accumulate
+        if size % accumulate or size // accumulate < 2:
+            raise ValueError(f"accumulate {accumulate} must divide batch_size {size} into parts of 2 or more")
         return self
 
-
+# %% ../nbs/09_settings.ipynb #362a965f
 def read_config(**fields) -> FineTuneConfig:
     "A checked config; raises `BadInput` that names every field that is wrong."
     try:
@@ -123,7 +126,7 @@ def _in_one_line(error: typer.TyperException) -> str:
         message = f"no flag is called {error.option_name}{did_you_mean(error.option_name, flags)}"
     return f"{' '.join(message.split())} ({context.command_path if context else 'bvm'} --help shows how)"
 
-
+# %% ../nbs/09_settings.ipynb #de2d325e
 def run_app(
     app: typer.Typer, # the commands
     arguments: list[str] | None = None, # `None`: those of the process
@@ -158,7 +161,7 @@ def _as_flag(name: str, field: FieldInfo) -> inspect.Parameter:
     default = None if field.default_factory or field.default is None else str(field.default)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option)
 
-
+# %% ../nbs/09_settings.ipynb #1b872e22
 class _WithSwitches(TyperCommand):
     "A command whose true or false settings may stand alone."
     def parse_args(self, ctx, args):
@@ -172,7 +175,7 @@ def add_fine_tune(
     app: typer.Typer, # gets the command `fine-tune`
     run: Callable[[FineTuneConfig, str | None], int], # does a run, may write it to a folder; exit status
 ):
-    "One flag per field of `FineTuneConfig`, and `--out`."
+    "Add the command `fine-tune`: one flag per field of `FineTuneConfig`, and `--out`."
     def command(context: typer.Context, *, out, **settings) -> int:
         for word in context.args:
             flag = "--model_name" if word in weights_2022() or word in weights_2022().values() else "--dataset"

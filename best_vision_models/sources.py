@@ -35,7 +35,7 @@ class BadInput(ValueError):
 
 
 class SourceUnavailable(OSError):
-    "A file that could not be had, or is not the one we mean; the message is one line that says what would help."
+    "A source could not be fetched, or its checksum is wrong; the message is one line that says what would help."
 
 # %% ../nbs/00_sources.ipynb #7d524374
 def did_you_mean(
@@ -52,7 +52,7 @@ def did_you_mean(
     near = (initials or holding or alike)[:3]
     return f": did you mean {' or '.join(near)}?" if near else ""
 
-
+# %% ../nbs/00_sources.ipynb #5dcc883f
 def check_names(
     names: Iterable[str], # those asked for
     known: Iterable[str], # those that there are
@@ -93,13 +93,13 @@ def replace_file(path: Path, content: str | bytes):
     finally:
         part.unlink(missing_ok=True)
 
-
+# %% ../nbs/00_sources.ipynb #67f1b91c
 def write_table(
     table: pd.DataFrame, # what to write; the index is dropped
     path: Path, # where; replaced in one step
     about: str, # source, commit and command, one or more lines
 ) -> Path: # `path`
-    "`path`, written atomically as CSV with `about` as comment lines on top."
+    "Write a table as CSV in one step, with `about` as comment lines on top."
     replace_file(Path(path), "".join(f"# {line}\n" for line in about.splitlines()) + table.to_csv(index=False))
     return Path(path)
 
@@ -146,7 +146,7 @@ def sha256_of(path: Path) -> str: # 64 hexadecimal digits
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
-
+# %% ../nbs/00_sources.ipynb #b3ca964b
 def find_in_mirror(
     file: str, # the file's own name
     sha256: str = "", # its checksum; without one any file of that name will do
@@ -184,7 +184,7 @@ def _pip_download(requirement: str, file: str, output_file: str):
             raise OSError(f"pip could not download {requirement}")
         Path(output_file).write_bytes((Path(folder) / file).read_bytes())
 
-
+# %% ../nbs/00_sources.ipynb #1449674f
 def _fetch_file(source: Source, file: str, url: str, sha256: str) -> Path:
     "One checked file in the cache."
     try:
@@ -207,7 +207,7 @@ def _fetch_file(source: Source, file: str, url: str, sha256: str) -> Path:
 
 # %% ../nbs/00_sources.ipynb #0aef7305
 def fetch(name: str) -> Path: # a file, or a folder for a source of several files
-    "The checked local copy of a source; raises `BadInput` for an unknown name, `SourceUnavailable` where it can't be had."
+    "Fetch a source, checked; raises `BadInput` for an unknown name, `SourceUnavailable` if it can't be fetched."
     sources = read_sources()
     if name not in sources:
         raise BadInput(f"no source is called {name!r}: use one of {', '.join(sources)}")

@@ -28,9 +28,9 @@ def configs_to_check(spec: SweepSpec, count: int | None = None) -> list[dict]: #
     first = {path: values[0] for path, values in tried.items()}
     return [nested({**first, path: value}.items()) for path, values in tried.items() for value in values]
 
-
+# %% ../nbs/15a_sweep_checks.ipynb #58415372
 ROW_METRICS = ("error_rate", "valid_loss", "train_loss", "fit_time", "GPU_mem") # what a run's row measures
-EPOCH_METRICS = ("error_rate", "valid_loss", "train_loss", "accuracy", "accuracy_multi", "fbeta_score") # what each epoch does
+EPOCH_METRICS = ("error_rate", "valid_loss", "train_loss", "accuracy", "accuracy_multi", "fbeta_score") # an epoch
 
 
 def check_metric(spec: SweepSpec):
@@ -42,7 +42,7 @@ def check_metric(spec: SweepSpec):
             near = did_you_mean(spec.metric.name, measured) or f": use one of {', '.join(measured)}"
             raise BadInput(f"metric {spec.metric.name} is not measured by our runs{near}")
 
-
+# %% ../nbs/15a_sweep_checks.ipynb #b8c9f2d7
 def check_settings(spec: SweepSpec, configs: list[dict]):
     "Raise `BadInput` that names each setting, or value of one, that `fine_tune` doesn't take, and in how many runs."
     check_metric(spec)
@@ -57,6 +57,63 @@ def check_settings(spec: SweepSpec, configs: list[dict]):
     all_or_bayes = {len(configs)} if spec.method != "bayes" else set(wrong.values()) # bayes: how many runs is not known
     said = [what if n in all_or_bayes else f"{what} ({n} of {len(configs)} runs)" for what, n in wrong.items()]
     raise BadInput("; ".join(said[:5]) + (f"; and {len(said) - 5} more" if len(said) > 5 else ""))
+
+# %% ../nbs/15a_sweep_checks.ipynb #e4ffc922
+def _few(names: list[str]) -> str:
+    "Up to five names, and how many more there are."
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _in_folder(weights: str, folder: str) -> bool:
+    "Whether a folder holds a checkpoint of this name."
+    return any((Path(folder) / f"{weights}{suffix}").is_file() for suffix in (".safetensors", ".pth"))
+
+
+def _in_cache(weights: str) -> bool:
+    "Whether timm would find this checkpoint on this machine."
+    import timm
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from torch.hub import get_dir
+
+    cfg = timm.get_pretrained_cfg(weights)
+    if not cfg.hf_hub_id: return (Path(get_dir()) / "checkpoints" / cfg.url.split("/")[-1]).is_file()
+    snapshots = Path(HF_HUB_CACHE) / f"models--{cfg.hf_hub_id.replace('/', '--')}" / "snapshots"
+    return any(path.suffix in (".safetensors", ".bin", ".pth") for path in snapshots.glob("*/*"))
+
+# %% ../nbs/15a_sweep_checks.ipynb #7d77e652
+def _address(weights: str) -> str:
+    "The server that has this checkpoint."
+    import timm
+    from huggingface_hub.constants import ENDPOINT
+
+    cfg = timm.get_pretrained_cfg(weights)
+    return ENDPOINT if cfg.hf_hub_id else "/".join(cfg.url.split("/")[:3])
+
+
+def _answers(address: str) -> bool:
+    "Whether a server answers within five seconds: \"not found\" is an answer, a fault of the server is none."
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    if HF_HUB_OFFLINE: return False
+    try: urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=5).close()
+    except urllib.error.HTTPError as error: return error.code < 500
+    except (OSError, ValueError): return False
+    return True
+
+# %% ../nbs/15a_sweep_checks.ipynb #8cf534b7
+def _check_hub(model_names: list[str]):
+    "Refuse models without weights in timm's cache or on a hub that answers."
+    import timm
+    without = [name for name in model_names if not timm.is_model_pretrained(weights_named(name))]
+    if without: raise BadInput(f"timm has no weights for {_few(without)}: add pretrained: {{value: false}}, or "
+                               f"weights_dir, or take them out of the sweep")
+    absent = [weights for weights in map(weights_named, model_names) if not _in_cache(weights)]
+    answers = {address: _answers(address) for address in {_address(weights) for weights in absent}}
+    lost = [weights for weights in absent if not answers[_address(weights)]]
+    if lost: raise SourceUnavailable(
+        f"the weights of {len(lost)} of {len(model_names)} models are not in timm's cache and the hub can't be reached"
+        f": {_few(lost)}: connect; or copy the cache (HF_HOME) from a machine that has them; or put NAME.safetensors "
+        f"into a folder and add weights_dir: {{value: FOLDER}}; or take these models out of the sweep")
 
 # %% ../nbs/15a_sweep_checks.ipynb #0ceeaf93
 def check_weights(configs: list[dict]): # settings of runs
@@ -73,60 +130,6 @@ def check_weights(configs: list[dict]): # settings of runs
                            f"take these models out of the sweep")
     _check_hub(sorted({name for name, folder in wanted if not folder}))
 
-
-def _check_hub(model_names: list[str]):
-    "Refuse models without weights in timm's cache or on a hub that answers."
-    import timm
-    without = [name for name in model_names if not timm.is_model_pretrained(weights_named(name))]
-    if without: raise BadInput(f"timm has no weights for {_few(without)}: add pretrained: {{value: false}}, or "
-                               f"weights_dir, or take them out of the sweep")
-    absent = [weights for weights in map(weights_named, model_names) if not _in_cache(weights)]
-    answers = {address: _answers(address) for address in {_address(weights) for weights in absent}}
-    lost = [weights for weights in absent if not answers[_address(weights)]]
-    if lost: raise SourceUnavailable(
-        f"the weights of {len(lost)} of {len(model_names)} models are not in timm's cache and the hub can't be reached: "
-        f"{_few(lost)}: connect; or copy the cache (HF_HOME) from a machine that has them; or put NAME.safetensors into a "
-        f"folder and add weights_dir: {{value: FOLDER}}; or take these models out of the sweep")
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _in_folder(weights: str, folder: str) -> bool:
-    return any((Path(folder) / f"{weights}{suffix}").is_file() for suffix in (".safetensors", ".pth"))
-
-
-def _in_cache(weights: str) -> bool:
-    "Would timm find this checkpoint on this machine?"
-    import timm
-    from huggingface_hub.constants import HF_HUB_CACHE
-    from torch.hub import get_dir
-
-    cfg = timm.get_pretrained_cfg(weights)
-    if not cfg.hf_hub_id: return (Path(get_dir()) / "checkpoints" / cfg.url.split("/")[-1]).is_file()
-    snapshots = Path(HF_HUB_CACHE) / f"models--{cfg.hf_hub_id.replace('/', '--')}" / "snapshots"
-    return any(path.suffix in (".safetensors", ".bin", ".pth") for path in snapshots.glob("*/*"))
-
-
-def _address(weights: str) -> str: # of the server that has it
-    import timm
-    from huggingface_hub.constants import ENDPOINT
-
-    cfg = timm.get_pretrained_cfg(weights)
-    return ENDPOINT if cfg.hf_hub_id else "/".join(cfg.url.split("/")[:3])
-
-
-def _answers(address: str) -> bool:
-    "Does a server answer within five seconds? What it answers is no matter."
-    from huggingface_hub.constants import HF_HUB_OFFLINE
-
-    if HF_HUB_OFFLINE: return False
-    try: urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=5).close()
-    except urllib.error.HTTPError as error: return error.code < 500
-    except (OSError, ValueError): return False
-    return True
-
 # %% ../nbs/15a_sweep_checks.ipynb #26d3e66c
 def check_images_of(configs: list[dict]): # settings of runs
     "Raise `BadInput` or `SourceUnavailable` for a data set that is not there or not right, each looked at once."
@@ -138,7 +141,7 @@ def check_images_of(configs: list[dict]): # settings of runs
         seed = next(run.seed for run in runs if run.dataset == dataset)
         get_dls(dataset, batch_size, seed=seed, label_pattern=label_pattern, image_cache="off")
 
-
+# %% ../nbs/15a_sweep_checks.ipynb #8de96136
 def not_here(configs: list[dict]) -> list[str]: # names of data sets
     "Which of the runs' data sets would have to be downloaded first."
     from fastai.data.external import URLs, fastai_cfg
@@ -158,7 +161,7 @@ def needs_of(configs: list[dict]) -> list[dict]:
     needs = [{name: config[name] for name in _NEEDS if name in config} for config in configs]
     return list({json.dumps(need, sort_keys=True): need for need in needs}.values())
 
-
+# %% ../nbs/15a_sweep_checks.ipynb #624d3d64
 def check_sweep(spec: SweepSpec, count: int | None = None):
     "Raise what `run_sweep` would before its first run: `BadInput`, or `SourceUnavailable` for what this machine lacks."
     if other_program(spec): return
@@ -168,5 +171,5 @@ def check_sweep(spec: SweepSpec, count: int | None = None):
     absent = not_here(needs)
     check_images_of([need for need in needs if read_config(**need).dataset not in absent])
     check_weights(needs)
-    if absent: raise SourceUnavailable(f"the images of {' and '.join(absent)}: bvm sweep run downloads them; or put them "
-                                       f"into DIR/{absent[0]} and set BVM_IMAGES=DIR")
+    if absent: raise SourceUnavailable(f"the images of {' and '.join(absent)}: bvm sweep run downloads them; or put "
+                                       f"them into DIR/{absent[0]} and set BVM_IMAGES=DIR")

@@ -187,7 +187,7 @@ def test_search_finds(page):
     page.keyboard.type("hyperband")
     page.keyboard.press("Enter")
     page.wait_for_selector("ul.search li a")
-    assert "sweeps" in page.inner_text("ul.search").lower()
+    assert "sweep files" in page.inner_text("ul.search").lower()
 
 
 def test_dark_mode(page):

@@ -43,7 +43,7 @@ def _cut_off(
     return [(key, config, len(states[key])) for key, config in sweep_configs(spec).items()
             if set(states.get(key, ())) == {"crashed"} and tries[key] < ATTEMPTS]
 
-
+# %% ../nbs/16c_agent.ipynb #ecf5ff3e
 _CLAIM = """
 mutation UpsertBucket($name: String, $project: String, $entity: String, $sweep: String, $state: String,
                       $config: JSONString) {
@@ -62,6 +62,9 @@ def _claim(api, sweep: str, key: str, attempt: int, config: dict) -> str | None:
     return run_id if answer["upsertBucket"]["inserted"] else None
 
 # %% ../nbs/16c_agent.ipynb #a6e00025
+class _Wait(Exception): "Nothing to do now; the message says what for."
+
+
 class _Completing:
     "What is added to wandb's own agent: a grid's cut-off runs are done again once the grid has been handed out."
     def take_up(self, sweep: str, diary: Diary, early: bool): # early: does the sweep end runs early?
@@ -106,10 +109,11 @@ class _Completing:
         if lost := len(missing_runs(spec, rows)): self.why = f"ended: {lost} runs are missing, complete_sweep does them"
         return []
 
-
-class _Wait(Exception): "Nothing to do now; the message says what for."
-
 # %% ../nbs/16c_agent.ipynb #a6e00027
+class CannotStart(BaseException): # wandb's agent catches every `Exception`
+    "A run can't be started; the message says why."
+
+
 class _Noting:
     "What is added to wandb's own agent: it writes down which run it starts, and how it ended."
     def _command_run(self, command):
@@ -147,11 +151,95 @@ class _Noting:
         self.why = self.why or "finished: the sweep has no more runs"
         super()._command_exit(command)
 
+# %% ../nbs/16c_agent.ipynb #e242c814
+def _stop_on_signals(diary: Diary, run_id: str):
+    "A signal interrupts a run once, so that it can tell W&B how it ended."
+    def stop(*_):
+        for number in (signal.SIGTERM, signal.SIGINT): signal.signal(number, signal.SIG_IGN)
+        from best_vision_models.fine_tune import StoppedEarly
+        raise StoppedEarly() if any(note["run_id"] == run_id for note in diary.read("stopped")) else KeyboardInterrupt()
 
-class CannotStart(BaseException): # wandb's agent catches every `Exception`
-    "A run can't be started; the message says why."
+    for number in (signal.SIGTERM, signal.SIGINT): signal.signal(number, stop)
+
+# %% ../nbs/16c_agent.ipynb #a6e0002b
+def _reporter(diary: Diary, run_id: str): # for `fine_tune`'s `after_epoch`
+    "Notes each epoch, and stops nothing."
+    import wandb
+
+    done = itertools.count(1)
+    def note(metrics: dict) -> bool:
+        epochs = wandb.run.config["epochs"] + 1 if wandb.run else None # the first trains only the head
+        diary.add("epoch", run_id=run_id, epoch=next(done), epochs=epochs, error_rate=metrics["error_rate"])
+        return False
+
+    return note
+
+
+class _LastLine:
+    "A text stream that remembers its last line."
+    def __init__(self, stream): self.stream, self.last = stream, ""
+    def write(self, text):
+        if lines := [line.strip() for line in text.splitlines() if line.strip()]: self.last = lines[-1][:200]
+        return self.stream.write(text)
+    def __getattr__(self, name): return getattr(self.stream, name)
+
+# %% ../nbs/16c_agent.ipynb #7380257a
+def _given_settings() -> list[str]: # `--name=value` each
+    "What W&B's server has chosen for this run."
+    chosen = yaml.safe_load(Path(os.environ["WANDB_SWEEP_PARAM_PATH"]).read_text())
+    return [f"--{name}={given['value']}" for name, given in chosen.items() if isinstance(given, dict)]
+
+
+def _fork(flags: list[str], diary: Diary):
+    "Do the run that W&B has given to the agent of which this is a fork."
+    from best_vision_models.fine_tune import main
+
+    run_id = os.environ["WANDB_RUN_ID"]
+    os.environ.pop("WANDB_SERVICE", None) # the agent's, which would report a run that is cut off as finished
+    _stop_on_signals(diary, run_id)
+    said = _LastLine(sys.stderr)
+    with contextlib.redirect_stderr(said): code = main([*flags, *_given_settings()], _reporter(diary, run_id))
+    diary.add("ended", run_id=run_id, code=code, reason=said.last if code else "")
+    sys.exit(code)
+
+# %% ../nbs/16c_agent.ipynb #6251a495
+def _function(content: dict, diary: Diary): # for wandb's agent, which calls it in a fork; None for another program
+    "A run of `fine_tune` without its imports, where that is what the sweep runs."
+    command = [str(word) for word in content.get("command") or []]
+    if OUR_PROGRAM not in command or not hasattr(os, "fork"): return None
+    multiprocessing.set_start_method("fork")
+    # Looking for a GPU in the other way makes forks unable to use it.
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    import best_vision_models.fine_tune  # noqa: F401
+
+    flags = [word for word in command[command.index(OUR_PROGRAM) + 1:] if not word.startswith("${")]
+    return lambda: _fork(flags, diary)
 
 # %% ../nbs/16c_agent.ipynb #a6e00028
+def _look_up(api, sweep: str) -> tuple[str, dict]: # `entity/project/id`, and its configuration
+    "The sweep at W&B."
+    found = find_sweep(sweep, api)
+    content = found.config
+    if not content.get("program") and "${program}" in (content.get("command") or ["${program}"]):
+        raise BadInput("the sweep names no program: make it anew with bvm sweep create")
+    return "/".join(found.path), content
+
+# %% ../nbs/16c_agent.ipynb #7e2001b2
+def _note_sweep(content: dict, diary: Diary):
+    "Write down what the table and `stop` need to know of the sweep."
+    try: spec = read_sweep(content)
+    except BadInput: return
+    varies = [path[0] for path, parameter in leaves(spec.parameters) if len(parameter.listed()) != 1]
+    diary.add("sweep", method=spec.method, total=spec.size(), varies=varies)
+
+
+def _why_ended(agent, count: int) -> str:
+    "What can be said when the server didn't tell the agent to leave."
+    if agent._running: return "stopped, after its run"
+    if agent._count and agent._finished >= agent._count: return f"finished: its {count} runs"
+    return f"gave up: {agent._failed} of its runs failed"
+
+# %% ../nbs/16c_agent.ipynb #36d6cfdd
 def work_on(sweep: str, count: int, diary: Diary) -> str: # why it ended
     "Be a `wandb agent` until nothing is left to do; one that has imported `fine_tune`, if the sweep runs that."
     import wandb
@@ -175,91 +263,3 @@ def work_on(sweep: str, count: int, diary: Diary) -> str: # why it ended
     agent.run()
     for process in agent._run_processes.values(): process.poll() # it may have waited for its last run without looking
     return agent.why or _why_ended(agent, count)
-
-
-def _look_up(api, sweep: str) -> tuple[str, dict]: # `entity/project/id`, and its configuration
-    "The sweep at W&B."
-    found = find_sweep(sweep, api)
-    content = found.config
-    if not content.get("program") and "${program}" in (content.get("command") or ["${program}"]):
-        raise BadInput("the sweep names no program: make it anew with bvm sweep create")
-    return "/".join(found.path), content
-
-
-def _note_sweep(content: dict, diary: Diary):
-    "Write down what the table and `stop` need to know of the sweep."
-    try: spec = read_sweep(content)
-    except BadInput: return
-    varies = [path[0] for path, parameter in leaves(spec.parameters) if len(parameter.listed()) != 1]
-    diary.add("sweep", method=spec.method, total=spec.size(), varies=varies)
-
-
-def _why_ended(agent, count: int) -> str:
-    "What can be said when the server didn't tell the agent to leave."
-    if agent._running: return "stopped, after its run"
-    if agent._count and agent._finished >= agent._count: return f"finished: its {count} runs"
-    return f"gave up: {agent._failed} of its runs failed"
-
-# %% ../nbs/16c_agent.ipynb #e242c814
-def _function(content: dict, diary: Diary): # for wandb's agent, which calls it in a fork; None for another program
-    "A run of `fine_tune` without its imports, where that is what the sweep runs."
-    command = [str(word) for word in content.get("command") or []]
-    if OUR_PROGRAM not in command or not hasattr(os, "fork"): return None
-    multiprocessing.set_start_method("fork")
-    # Looking for a GPU in the other way makes forks unable to use it.
-    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
-    import best_vision_models.fine_tune  # noqa: F401
-
-    flags = [word for word in command[command.index(OUR_PROGRAM) + 1:] if not word.startswith("${")]
-    return lambda: _fork(flags, diary)
-
-
-def _fork(flags: list[str], diary: Diary):
-    "Do the run that W&B has given to the agent of which this is a fork."
-    from best_vision_models.fine_tune import main
-
-    run_id = os.environ["WANDB_RUN_ID"]
-    os.environ.pop("WANDB_SERVICE", None) # the agent's, which would report a run that is cut off as finished
-    _stop_on_signals(diary, run_id)
-    said = _LastLine(sys.stderr)
-    with contextlib.redirect_stderr(said): code = main([*flags, *_given_settings()], _reporter(diary, run_id))
-    diary.add("ended", run_id=run_id, code=code, reason=said.last if code else "")
-    sys.exit(code)
-
-
-def _given_settings() -> list[str]: # `--name=value` each
-    "What W&B's server has chosen for this run."
-    chosen = yaml.safe_load(Path(os.environ["WANDB_SWEEP_PARAM_PATH"]).read_text())
-    return [f"--{name}={given['value']}" for name, given in chosen.items() if isinstance(given, dict)]
-
-# %% ../nbs/16c_agent.ipynb #a6e0002b
-def _stop_on_signals(diary: Diary, run_id: str):
-    "A signal interrupts a run once, so that it can tell W&B how it ended."
-    def stop(*_):
-        for number in (signal.SIGTERM, signal.SIGINT): signal.signal(number, signal.SIG_IGN)
-        from best_vision_models.fine_tune import StoppedEarly
-        raise StoppedEarly() if any(note["run_id"] == run_id for note in diary.read("stopped")) else KeyboardInterrupt()
-
-    for number in (signal.SIGTERM, signal.SIGINT): signal.signal(number, stop)
-
-
-def _reporter(diary: Diary, run_id: str): # for `fine_tune`'s `after_epoch`
-    "Notes each epoch, and stops nothing."
-    import wandb
-
-    done = itertools.count(1)
-    def note(metrics: dict) -> bool:
-        epochs = wandb.run.config["epochs"] + 1 if wandb.run else None # the first trains only the head
-        diary.add("epoch", run_id=run_id, epoch=next(done), epochs=epochs, error_rate=metrics["error_rate"])
-        return False
-
-    return note
-
-
-class _LastLine:
-    "A text stream that remembers its last line."
-    def __init__(self, stream): self.stream, self.last = stream, ""
-    def write(self, text):
-        if lines := [line.strip() for line in text.splitlines() if line.strip()]: self.last = lines[-1][:200]
-        return self.stream.write(text)
-    def __getattr__(self, name): return getattr(self.stream, name)

@@ -20,6 +20,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
+import best_vision_models
 from .comparisons import summarise_settings
 from .models import checkpoints_2022, make_weights_2022
 from .runs import infer_learning_rate, read_runs
@@ -60,6 +61,19 @@ app = typer.Typer(help="Which pretrained image model should I fine-tune?", **TYP
 data_app = typer.Typer(
     help="The files behind the tables: where they are, whether they are right, what is computed from them.", **TYPER)
 app.add_typer(data_app, name="data")
+
+
+def _print_version(wanted: bool):
+    if not wanted: return
+    print(best_vision_models.__version__)
+    raise typer.Exit()
+
+
+@app.callback(help="Which pretrained image model should I fine-tune?")
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+): ...
+
 
 Format = StrEnum("Format", ["table", "csv", "json"])
 Part = StrEnum("Part", ["infer", "train"])
@@ -103,7 +117,7 @@ def rank_command(
     source: Annotated[
         str, typer.Argument(help="A name from `bvm data list`, a CSV or Parquet file of runs, or its address.")],
     dataset: Annotated[str | None, typer.Option("--dataset", help="Only this data set; else each for itself.")] = None,
-    by: Annotated[By, typer.Option("--by", help="What to sort by; the lowest first.")] = By.score,
+    by: Annotated[By, typer.Option("--by", help="What to sort by; the lowest first.")] = By("score"),
     max_gpu_mem: Annotated[float | None, typer.Option("--max_gpu_mem", help="GiB.")] = None,
     max_fit_time: Annotated[float | None, typer.Option("--max_fit_time", help="Seconds.")] = None,
     fit_time_offset: Annotated[
@@ -162,7 +176,9 @@ def imagenet_command(
 
 # %% ../nbs/19_cli.ipynb #c7174423
 def _fine_tune(config: FineTuneConfig, out: str | None) -> int:
-    from best_vision_models.fine_tune import print_run
+    try: from best_vision_models.fine_tune import print_run
+    except ModuleNotFoundError as error:
+        raise BadInput(f"fine-tuning needs {error.name}: type pip install 'best-vision-models[train]'") from None
 
     return print_run(config, out)
 
@@ -355,7 +371,8 @@ def _tables_of_runs() -> dict[str, tuple[Callable[[], pd.DataFrame], str]]:
 # %% ../nbs/19_cli.ipynb #429cbdbb
 def _tables_of_timm() -> dict[str, tuple[Callable[[], pd.DataFrame], str]]:
     "The tables of timm's benchmarks."
-    tables, newest = {}, read_sources()["timm_2026"].url
+    tables: dict[str, tuple[Callable[[], pd.DataFrame], str]] = {}
+    newest = read_sources()["timm_2026"].url
     for part, source, choice in SHIPPED_BENCHMARKS:
         file = choose_benchmark(part, source, **choice)
         tables[f"summaries/{source}.{file}"] = (

@@ -21,12 +21,16 @@ def rank_correlation(
     x: pd.Series, # numbers; NA is left out, with its partner
     y: pd.Series, # on the same index
     confidence: float = 0.95, # how often the interval should hold the true value
-) -> dict: # `models` (pairs used), `correlation`, `low`, `high`; no interval for fewer than five pairs or a perfect order
-    "Spearman's rank correlation with an interval; Bonett & Wright 2000, Sample size requirements for estimating correlations."
+) -> dict: # `models` (pairs used), `correlation`, `low`, `high`
+    """Spearman's rank correlation with an interval; none for fewer than five pairs or a perfect order.
+
+    Bonett & Wright 2000, Sample size requirements for estimating correlations.
+    """
     from scipy.stats import norm, spearmanr
 
     known = x.notna() & y.notna()
-    n, correlation = int(known.sum()), float(spearmanr(x[known], y[known]).statistic) if known.sum() > 1 else np.nan
+    n = int(known.sum())
+    correlation = float(spearmanr(x[known], y[known]).statistic) if n > 1 else np.nan
     if n < 5 or not abs(correlation) < 1: return dict(models=n, correlation=correlation, low=np.nan, high=np.nan)
     half = norm.ppf((1 + confidence) / 2) * np.sqrt((1 + correlation**2 / 2) / (n - 3))
     low, high = np.tanh(np.arctanh(correlation) + np.array([-half, half]))
@@ -35,13 +39,14 @@ def rank_correlation(
 # %% ../nbs/06_comparisons.ipynb #61637a7b
 def side_by_side(
     sweeps: dict[str, pd.DataFrame], # a name of yours → its summary
-) -> pd.DataFrame: # `dataset, family, model_name`, then `error_rate_NAME` and `fit_time_NAME` (s) for each; NA where it has no such model
-    "Several summaries in one table, one row per data set and model."
+) -> pd.DataFrame: # `dataset, family, model_name`, then `error_rate_NAME` and `fit_time_NAME` (s) for each
+    "Several summaries in one table, one row per data set and model; NA where a sweep doesn't have the model."
     keys = ["dataset", "family", "model_name"]
-    tables = [summary.set_index(keys)[["error_rate", "fit_time"]].add_suffix(f"_{name}") for name, summary in sweeps.items()]
+    tables = [summary.set_index(keys)[["error_rate", "fit_time"]].add_suffix(f"_{name}")
+              for name, summary in sweeps.items()]
     return pd.concat(tables, axis=1).sort_index().reset_index()
 
-
+# %% ../nbs/06_comparisons.ipynb #7dbd4daf
 def agreement(
     sweeps: dict[str, pd.DataFrame], # a name of yours → its summary
     confidence: float = 0.95, # see `rank_correlation`
@@ -61,7 +66,7 @@ def error_differences(
     second: pd.Series, # those of the same models in another sweep
     images: int, # validation images behind each
 ) -> pd.DataFrame: # `difference` (second − first), `p` for no difference, `p_holm` the same for all models together
-    "How far two sweeps differ on each model, and whether chance could do it: a test of two proportions, with Holm's correction."
+    "How far two sweeps differ on each model: a test of two proportions, with Holm's correction."
     from statsmodels.stats.multitest import multipletests
     from statsmodels.stats.proportion import proportions_ztest
 
@@ -88,8 +93,11 @@ def family_effects(
     table: pd.DataFrame, # one row a model, with `family` and the formula's columns
     formula: str, # what to expect, such as `np.log(error_rate) ~ np.log(100 - top1)`
     confidence: float = 0.95,
-) -> pd.DataFrame: # per family: `models`, `effect`, `low`, `high`, in the units of the formula's left side; lowest first; no interval where no family differs
-    "What each family adds, compared with the average family: random intercepts of a mixed model (REML), with intervals; statsmodels."
+) -> pd.DataFrame: # per family: `models`, `effect`, `low`, `high`, lowest first
+    """What each family adds, compared with the average family, in the units of the formula's left side.
+
+    Random intercepts of a mixed model (REML, statsmodels), with intervals; none where no family differs.
+    """
     import warnings
 
     from scipy.stats import norm
@@ -97,12 +105,15 @@ def family_effects(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # no difference between families at all is a valid answer, and warned of
-        fit = MixedLM.from_formula(formula, table, groups=table.family).fit(method="powell")  # gradients stop at zero too early
+        model = MixedLM.from_formula(formula, table, groups=table.family)
+        fit = model.fit(method="powell")  # gradients stop at zero too early
     families = table.family.value_counts()
-    if fit.cov_re.iloc[0, 0] < 1e-8 * fit.scale: return pd.DataFrame({"models": families, "effect": 0.0, "low": np.nan, "high": np.nan})
-    effects = pd.DataFrame({"models": families, "effect": {family: effect.iloc[0] for family, effect in fit.random_effects.items()}})
-    spread = pd.Series({family: np.sqrt(covariance.iloc[0, 0]) for family, covariance in fit.random_effects_cov.items()})
-    half = norm.ppf((1 + confidence) / 2) * spread
+    if fit.cov_re.iloc[0, 0] < 1e-8 * fit.scale:
+        return pd.DataFrame({"models": families, "effect": 0.0, "low": np.nan, "high": np.nan})
+    effect = {family: effect.iloc[0] for family, effect in fit.random_effects.items()}
+    effects = pd.DataFrame({"models": families, "effect": effect})
+    variance = {family: covariance.iloc[0, 0] for family, covariance in fit.random_effects_cov.items()}
+    half = norm.ppf((1 + confidence) / 2) * np.sqrt(pd.Series(variance))
     return effects.assign(low=effects.effect - half, high=effects.effect + half).sort_values("effect")
 
 # %% ../nbs/06_comparisons.ipynb #3c0c008b
@@ -120,14 +131,18 @@ def setting_effects(
     runs: pd.DataFrame, # one row a run (or a model and value): `model_name`, `error_rate`, the settings and `by`
     setting: str, # a column; its lowest value is the baseline
     by: str = "family", # effects apart for each value of this column
-    others: tuple[str, ...] = (), # settings that vary too and are held equal, each with an effect of its own for each `by`
+    others: tuple[str, ...] = (), # settings that vary too and are held equal, with an effect for each `by`
     confidence: float = 0.9, # of each interval, by itself
-) -> pd.DataFrame: # `by`, `value`, `baseline`, `times` (factor of the error), `low`, `high`, `p`, `p_holm`, `models`, `runs`
-    "How much a setting multiplies the error, by ordinary least squares on log errors within models (statsmodels); `p_holm` is Holm's, over all rows."
+) -> pd.DataFrame: # `by`, `value`, `baseline`, `times` (the factor), `low`, `high`, `p`, `p_holm`, `models`, `runs`
+    """How much a setting multiplies the error: least squares on log errors within models (statsmodels).
+
+    `p_holm` is Holm's, over all rows.
+    """
     import statsmodels.api as sm
     from statsmodels.stats.multitest import multipletests
 
-    if (runs.error_rate <= 0).any(): raise BadInput("an error_rate of 0 has no logarithm: leave those models out, or validate on more images")
+    if (runs.error_rate <= 0).any():
+        raise BadInput("an error_rate of 0 has no logarithm: leave those models out, or validate on more images")
     if runs[setting].nunique() < 2: raise BadInput(f"all runs have the same {setting}: there is nothing to compare")
     columns, rows = {f"model {name}": runs.model_name == name for name in runs.model_name.unique()}, []
     for name in (setting, *others):
@@ -135,16 +150,18 @@ def setting_effects(
             baseline, *values = sorted(part[name].unique())
             columns |= {(name, group, value): (runs[by] == group) & (runs[name] == value) for value in values}
             if name == setting:
-                rows += [dict(zip((by, "value", "baseline", "models", "runs"), (group, value, baseline, part.model_name.nunique(), len(part))))
-                         for value in values]
+                rows += [{by: group, "value": value, "baseline": baseline,
+                          "models": part.model_name.nunique(), "runs": len(part)} for value in values]
     design = np.column_stack(list(columns.values())).astype(float)
-    if np.linalg.matrix_rank(design) < design.shape[1]: raise BadInput("some settings change only together: their effects can't be told apart")
+    if np.linalg.matrix_rank(design) < design.shape[1]:
+        raise BadInput("some settings change only together: their effects can't be told apart")
     fit = sm.OLS(np.log(runs.error_rate.to_numpy()), design).fit()
     if fit.df_resid < 1: raise BadInput("as many effects as runs: repeat some, or compare fewer settings")
     mine = [place for place, column in enumerate(columns) if column[0] == setting]
     low, high = np.exp(fit.conf_int(1 - confidence)[mine]).T
     p = fit.pvalues[mine]
-    return pd.DataFrame(rows).assign(times=np.exp(fit.params[mine]), low=low, high=high, p=p, p_holm=multipletests(p, method="holm")[1])
+    p_holm = multipletests(p, method="holm")[1]
+    return pd.DataFrame(rows).assign(times=np.exp(fit.params[mine]), low=low, high=high, p=p, p_holm=p_holm)
 
 # %% ../nbs/06_comparisons.ipynb #d5d3ed08
 def setting_variance(
@@ -152,11 +169,12 @@ def setting_variance(
     settings: tuple[str, ...], # columns
     by: str = "family", # what each setting may interact with
 ) -> pd.DataFrame: # one row a term: `share` (0 to 1) of the variance of log error within models, `df`, `F`, `p`
-    "Main effects of settings, their interactions with `by` and with each other, by analysis of variance (type II, statsmodels)."
+    "Effects of settings and their interactions, with `by` and with each other: analysis of variance (type II)."
     from statsmodels.formula.api import ols
     from statsmodels.stats.anova import anova_lm
 
-    if (runs.error_rate <= 0).any(): raise BadInput("an error_rate of 0 has no logarithm: leave those models out, or validate on more images")
+    if (runs.error_rate <= 0).any():
+        raise BadInput("an error_rate of 0 has no logarithm: leave those models out, or validate on more images")
     for name in settings:
         if (runs.groupby(by)[name].nunique() < runs[name].nunique()).any():
             raise BadInput(f"not each {by} has all values of {name}: leave out those without")
@@ -176,17 +194,22 @@ def compare_settings(
     settings: pd.DataFrame, # as `summarise_settings` gives it
     learning_rate: float, # a learning rate
     baseline: float, # another
-) -> pd.DataFrame: # `dataset, family, model_name`, `times` (mean error as a multiple of the baseline's), `p`, `p_holm` within the dataset
-    "Each model's mean error at one learning rate against another, on the same images; only models that ran at both."
+) -> pd.DataFrame: # `dataset, family, model_name`, `times`, `p`, `p_holm` within the dataset
+    """Each model's mean error at one learning rate as a multiple (`times`) of that at another, on the same images.
+
+    Only models that ran at both.
+    """
     from scipy.stats import t
     from statsmodels.stats.multitest import multipletests
 
     rows = error_interval(settings)
     names = ["dataset", "family", "model_name"]
-    both = rows[rows.learning_rate == learning_rate].merge(rows[rows.learning_rate == baseline], on=names, suffixes=("", "_baseline"))
+    here, there = (rows[rows.learning_rate == rate] for rate in (learning_rate, baseline))
+    both = here.merge(there, on=names, suffixes=("", "_baseline"))
     if both.empty: raise BadInput(f"no model ran at both {learning_rate} and {baseline}")
     std = (both.run_std**2 / both.n_runs + both.run_std_baseline**2 / both.n_runs_baseline) ** 0.5
-    difference, degrees = both.error_rate_mean - both.error_rate_mean_baseline, both[["degrees", "degrees_baseline"]].min(axis=1)
-    both = both.assign(times=both.error_rate_mean / both.error_rate_mean_baseline, p=2 * t.sf(difference.abs() / std, degrees))
+    difference = both.error_rate_mean - both.error_rate_mean_baseline
+    p = 2 * t.sf(difference.abs() / std, both[["degrees", "degrees_baseline"]].min(axis=1))
+    both = both.assign(times=both.error_rate_mean / both.error_rate_mean_baseline, p=p)
     both["p_holm"] = both.groupby("dataset").p.transform(lambda p: multipletests(p, method="holm")[1])
     return both[[*names, "times", "p", "p_holm"]]

@@ -40,10 +40,11 @@ def _units(table: pd.DataFrame) -> np.ndarray: # a number for each image
     links = coo_array((np.ones(len(ends)), (starts, ends)), shape=(size, size))
     return connected_components(links, directed=False)[1][:n]
 
-
+# %% ../nbs/11_datasets.ipynb #e6bf9a9b
 def _count(labels: pd.Series, units: np.ndarray) -> dict[int, dict[str, int]]: # by unit and label
     "How many images of each label a unit has."
-    counts = pd.DataFrame({"label": labels.to_numpy(), "unit": units}).explode("label").groupby(["unit", "label"]).size()
+    table = pd.DataFrame({"label": labels.to_numpy(), "unit": units}).explode("label")
+    counts = table.groupby(["unit", "label"]).size()
     by_unit = {unit: {} for unit in range(units.max() + 1)}
     for (unit, label), n in counts.items(): by_unit[unit][label] = n
     return by_unit
@@ -72,11 +73,42 @@ def _hold_back(labels: pd.Series, units: np.ndarray, seed: int) -> np.ndarray: #
         for unit in order:
             if can_hold(unit) and gain(unit) >= gain_of(sum(counts[unit].values())): hold(unit)
     for label in several[several].index:
-        if left[label] == total[label] and (able := [unit for unit in order if label in counts[unit] and can_hold(unit)]):
-            hold(max(able, key=gain))
+        able = [unit for unit in order if label in counts[unit] and can_hold(unit)]
+        if left[label] == total[label] and able: hold(max(able, key=gain))
     return np.isin(units, list(held))
 
 # %% ../nbs/11_datasets.ipynb #5b110006
+def _why_none(table: pd.DataFrame) -> str:
+    "Why none of these images can be held back."
+    by_label = table.explode("labels").groupby("labels")
+    if table.sha256.nunique() == 1: return f"all {len(table)} images are copies of one: none can be held back"
+    if table.group.notna().all() and by_label.group.nunique().max() == 1:
+        return "each class is in one group, and a group can't be split: give more groups"
+    if by_label.size().max() == 1 and len(table) > 4:
+        return (f"{len(by_label)} labels for {len(table)} images, each with one image: "
+                "is the label a number, or a name of the image?")
+    return f"{len(table)} images are too few to hold some back"
+
+# %% ../nbs/11_datasets.ipynb #51ac7466
+def _check_parts(images: Images):
+    "Raises `BadInput` for what would break in the middle of training."
+    train, valid = (images.table[images.table.part == part] for part in ("train", "valid"))
+    if not len(valid): raise BadInput(f"{images.name}: {_why_none(train)}")
+    if new := sorted({*valid.labels.explode()} - {*train.labels.explode()}):
+        do = "add some, or move them" if images.split == "given" else "add images with it, or change seed"
+        raise BadInput(f"{images.name}: no training image is labelled {some_names([*map(repr, new)])}, "
+                       f"but validation images are: {do}")
+
+# %% ../nbs/11_datasets.ipynb #043e2ff9
+def _choose(images: Images, pool: pd.DataFrame, seed: int) -> tuple[str, np.ndarray]: # how; bool, an image each
+    "Which of the images in `pool` to hold back."
+    if images.published:
+        with torch.random.fork_rng(devices=[]): _, held = RandomSplitter(0.2, seed)(pool.path)
+        return "random", np.isin(np.arange(len(pool)), held)
+    by = "group" if pool.group.notna().any() else "tag" if images.several else "class"
+    return f"random, by {by}", _hold_back(pool.labels, _units(pool), seed)
+
+
 def split_images(
     images: Images, # as `read_images` gives it
     seed: int = 42, # fixes which images are held back
@@ -96,50 +128,22 @@ def split_images(
     _check_parts(images)
     return images
 
-
-def _choose(images: Images, pool: pd.DataFrame, seed: int) -> tuple[str, np.ndarray]: # how; bool, an image each
-    "Which of the images in `pool` to hold back."
-    if images.published:
-        with torch.random.fork_rng(devices=[]): _, held = RandomSplitter(0.2, seed)(pool.path)
-        return "random", np.isin(np.arange(len(pool)), held)
-    by = "group" if pool.group.notna().any() else "tag" if images.several else "class"
-    return f"random, by {by}", _hold_back(pool.labels, _units(pool), seed)
-
-
-def _why_none(table: pd.DataFrame) -> str:
-    "Why none of these images can be held back."
-    by_label = table.explode("labels").groupby("labels")
-    if table.sha256.nunique() == 1: return f"all {len(table)} images are copies of one: none can be held back"
-    if table.group.notna().all() and by_label.group.nunique().max() == 1:
-        return "each class is in one group, and a group can't be split: give more groups"
-    if by_label.size().max() == 1 and len(table) > 4:
-        return f"{len(by_label)} labels for {len(table)} images, each with one image: is the label a number, or a name of the image?"
-    return f"{len(table)} images are too few to hold some back"
-
-
-def _check_parts(images: Images):
-    "What fastai would only meet in the middle of training."
-    train, valid = (images.table[images.table.part == part] for part in ("train", "valid"))
-    if not len(valid): raise BadInput(f"{images.name}: {_why_none(train)}")
-    if new := sorted({*valid.labels.explode()} - {*train.labels.explode()}):
-        raise BadInput(f"{images.name}: no training image is labelled {some_names([*map(repr, new)])}, but validation images are: "
-                       + ("add some, or move them" if images.split == "given" else "add images with it, or change seed"))
-
 # %% ../nbs/11_datasets.ipynb #3a11e501
+def _labels_of(images: Images, part: str) -> pd.Series: # a label each
+    return images.table.labels[images.table.part == part].explode()
+
+
 def about_images(
     images: Images, # as `split_images` gives it
 ) -> dict: # for a run's row
-    "Numbers of images and of `classes` to learn, where the `split` comes from, what is `not_validated` or was `left_out`."
+    "Numbers of images and of `classes`, where the `split` comes from, what is `not_validated` or was `left_out`."
     n_of, validated = images.table.part.value_counts(), set(_labels_of(images, "valid"))
     n_images = _labels_of(images, "train").value_counts(sort=False)
     alone = [f"{label} ({n} image{'s' * (n > 1)})" for label, n in n_images.items() if label not in validated]
     left_out = "; ".join(f"{reason}: {len(names)} ({some_names(names)})" for reason, names in images.left_out.items())
-    return {**{f"{part}_images": int(n_of.get(part, 0)) for part in ("train", "valid", "test")}, "classes": len(n_images),
-            "split": images.split, "not_validated": some_names(alone) or None, "left_out": left_out or None}
-
-
-def _labels_of(images: Images, part: str) -> pd.Series: # a label each
-    return images.table.labels[images.table.part == part].explode()
+    numbers = {f"{part}_images": int(n_of.get(part, 0)) for part in ("train", "valid", "test")}
+    return {**numbers, "classes": len(n_images), "split": images.split,
+            "not_validated": some_names(alone) or None, "left_out": left_out or None}
 
 # %% ../nbs/11_datasets.ipynb #3a11e502
 def _about_split(images: Images) -> list[str]:
@@ -160,7 +164,7 @@ def _about_split(images: Images) -> list[str]:
         if len(odd): said.append(f"{len(odd)} images have {what} ({some_names(odd)})")
     return said
 
-
+# %% ../nbs/11_datasets.ipynb #c6b6dab6
 def in_words(
     images: Images, # as `split_images` gives it
 ) -> str: # three lines
@@ -218,12 +222,14 @@ def make_dls(
     block = DataBlock(
         blocks=(ImageBlock(image_type), MultiCategoryBlock if images.several else CategoryBlock), get_x=_path_of,
         get_y=_tags_of if images.several else _label_of, item_tfms=Resize(img_size, method=resize_method),
-        # fastai's own splitter, where it has made the parts: it also sets torch's random numbers, on which training depends
+        # fastai's own splitter, where it has made the parts: it also sets torch's random numbers,
+        # on which training depends
         splitter=RandomSplitter(0.2, images.seed) if images.published else lambda items: parts,
     )
     dls = ImageDataLoaders.from_dblock(block, items, path=images.path, bs=batch_size, dl_type=ImagesDL)
     if not len(dls.train):
-        raise BadInput(f"{images.name}: batch_size {batch_size} is more than its {len(dls.train_ds)} training images: use {len(dls.train_ds)} or less")
+        raise BadInput(f"{images.name}: batch_size {batch_size} is more than its {len(dls.train_ds)} training images: "
+                       f"use {len(dls.train_ds)} or less")
     sizes = dict(zip(table.path, zip(table.width, table.height)))
     if image_cache == "auto": use_image_cache(dls, sizes, img_size, resize_method, image_type)
     return dls
@@ -253,8 +259,9 @@ def describe_images(
     dataset: str, # as for `get_dls`
     label_pattern: str | None = None, # as for `get_dls`
     seed: int = 42, # as for `get_dls`: fixes which images are held back for validation
-) -> pd.DataFrame: # one row an image: `file, labels` (a list), `width, height` (px), `part`, `copy_of` (an equal file before it)
-    "What a data set holds; raises `BadInput` as `get_dls` does."
+) -> pd.DataFrame: # one row an image: `file, labels` (a list), `width, height` (px), `part`, `copy_of`
+    "What a data set holds; `copy_of` is an equal file before it. Raises `BadInput` as `get_dls` does."
     images = understand_images(dataset, label_pattern, seed).table.sort_values("file", ignore_index=True)
     first = images.groupby("sha256").file.transform("first")
-    return images.assign(copy_of=first.where(first != images.file))[["file", "labels", "width", "height", "part", "copy_of"]]
+    images = images.assign(copy_of=first.where(first != images.file))
+    return images[["file", "labels", "width", "height", "part", "copy_of"]]

@@ -37,6 +37,7 @@ from fastai.metrics import FBetaMulti, accuracy, accuracy_multi, error_rate
 from fastai.torch_core import set_seed
 from fastai.vision.learner import vision_learner
 
+import best_vision_models
 from .datasets import about_images, make_dls, understand_images, validation_files
 from .image_cache import bars_move
 from .models import TimmModel, find_model
@@ -107,7 +108,7 @@ class StopAtNaN(Callback):
             raise RunFailed(f"{part} loss became {self.loss.item()} in batch {self.iter + 1} of epoch {self.epoch + 1}: "
                             f"try a lower learning_rate, or precision fp32")
 
-
+# %% ../nbs/12_fine_tune.ipynb #c17ab77a
 def _train(config: FineTuneConfig, model: TimmModel, images: Images, accumulate: int, tracking) -> dict:
     "Error rate, losses, `fit_time` (s) and peak `GPU_mem` (GiB) of one training, in `accumulate` micro-batches a step."
     precision, on_gpu = find_precision(config.precision, model.depthwise), torch.cuda.is_available()
@@ -140,7 +141,7 @@ def _train(config: FineTuneConfig, model: TimmModel, images: Images, accumulate:
         "precision": precision, "image_cache": "off" if dls.train.pixels is None else "auto",
     }
 
-
+# %% ../nbs/12_fine_tune.ipynb #431f6fe5
 def _free_gpu():
     "Gives back what an earlier run in this process held, so that the peak is this run's own."
     gc.collect()
@@ -273,7 +274,7 @@ def fine_tune(
         "error_rate": None, "valid_loss": None, "train_loss": None, "fit_time": None, "GPU_mem": None,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu", "host": platform.node(),
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        **{f"{library.__name__}_version": library.__version__ for library in (torch, fastai, timm)},
+        **{f"{library.__name__}_version": library.__version__ for library in (torch, fastai, timm, best_vision_models)},
     }
     try:
         with _wandb_run(config, weights) as wandb_run:

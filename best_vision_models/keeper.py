@@ -43,7 +43,7 @@ def agent_process(sweep: str, count: str, diary: str): # count 0: no limit
     if status: diary.add("broke", state="W&B does not answer" if status == _UNREACHABLE else reason)
     os._exit(status) # not waiting for wandb's threads, which may wait for the server
 
-
+# %% ../nbs/16d_keeper.ipynb #a6e0002f
 def _end_with_keeper(diary: str):
     "However the keeper ends, its agent and the runs end with it: a thread reads from a pipe that closes then."
     pipe = os.dup(0)
@@ -55,13 +55,9 @@ def _end_with_keeper(diary: str):
 
     threading.Thread(target=wait, daemon=True).start()
 
-# %% ../nbs/16d_keeper.ipynb #a6e0002f
-PAUSES = 5, 300 # seconds before an agent is started again: at first, at most
-SAME = 4 # so often in a row may an agent end in the same way at once
-
-
-class Keeper:
-    "Starts an agent, and another when it breaks, until the sweep is done; it ends when told to, or with its kernel."
+# %% ../nbs/16d_keeper.ipynb #b1473752
+class _OneAgent:
+    "Runs an agent until it ends or is told to stop."
     def __init__(self, diary: Diary, argv: list[str]): # the agent's command
         self.diary, self.argv, self.asked, self.agent = diary, argv, "", None
         self.watched = [] if os.environ.get("BVM_DETACHED") else [sys.stdin]
@@ -84,6 +80,13 @@ class Keeper:
         end_processes(processes_of(self.diary.path))
         return self.agent.wait()
 
+# %% ../nbs/16d_keeper.ipynb #d47ae7cb
+PAUSES = 5, 300 # seconds before an agent is started again: at first, at most
+SAME = 4 # so often in a row may an agent end in the same way at once
+
+
+class Keeper(_OneAgent):
+    "Starts an agent, and another when it breaks, until the sweep is done; it ends when told to, or with its kernel."
     def keep(self):
         pause, before, same = PAUSES[0], "", 0
         while True:
@@ -109,7 +112,7 @@ class Keeper:
         broke = [note for note in self.diary.read("broke") if note["at"] >= began]
         return broke[-1]["state"] if broke else f"the agent ended with exit status {status}"
 
-
+# %% ../nbs/16d_keeper.ipynb #be96b1aa
 def keeper_process(sweep: str, count: str, diary: str):
     "A keeper's process."
     agent = "import sys; from best_vision_models.keeper import agent_process; agent_process(*sys.argv[1:])"

@@ -67,7 +67,7 @@ class Worker:
             if not isinstance(error, (BadInput, SourceUnavailable)): reason = f"{type(error).__name__}: {reason}"
             return {**row, "state": "crashed" if isinstance(error, OSError) else "failed", "reason": reason}
 
-
+# %% ../nbs/16_run_sweep.ipynb #d32cc671
 class Workers:
     "The workers: who is starting, idle, busy."
     def __init__(self, ray, run, resources, rungs, to_check):
@@ -137,7 +137,7 @@ def ray_cluster(address: str | None, agents: int | None):
     try: yield ray
     finally: ray.shutdown()
 
-
+# %% ../nbs/16_run_sweep.ipynb #189c9901
 def _start_ray(ray, address: str | None, **local):
     "`ray.init`; says in one line why Ray doesn't start."
     for _ in range(5):
@@ -150,7 +150,7 @@ def _start_ray(ray, address: str | None, **local):
             ray.shutdown()
     raise SourceUnavailable("Ray did not start in five tries: this machine is too busy now: give the same command later")
 
-
+# %% ../nbs/16_run_sweep.ipynb #0f842557
 def _share(ray, agents: int | None, gpus_per_run: float | None) -> tuple[dict, int]: # a run's resources; how many fit
     "What each run may use: a GPU, or a part of one, where there are GPUs; else CPUs."
     there = ray.cluster_resources()
@@ -283,7 +283,7 @@ class _Engine:
                               f"{self.jobs.left()} runs left")
             self.stop.asked = True
 
-
+# %% ../nbs/16_run_sweep.ipynb #ae44eb02
 def _alike(rows: list[dict]) -> bool:
     "Did all of these fail, and for one reason?"
     return all(row["state"] != "finished" for row in rows) and len({failure_kind(row) for row in rows}) == 1
@@ -327,7 +327,7 @@ def run_sweep(
         for line in describe_failures(read_run_files(folder)): print(line, file=sys.stderr)
     return sweep_status(folder, count)
 
-
+# %% ../nbs/16_run_sweep.ipynb #56d46139
 def _check_program(spec: SweepSpec):
     "Refuse a sweep of another program."
     if program := other_program(spec):

@@ -134,7 +134,7 @@ def _read_file(path: str) -> pd.DataFrame:
         if path.endswith(".parquet"): return pd.read_parquet(path)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # longer rows would shift the columns
-            top = comment_lines(path) if Path(path).is_file() else 0
+            top = comment_lines(Path(path)) if Path(path).is_file() else 0
             table = pd.read_csv(path, skiprows=top, index_col=False, low_memory=False)
     except ImportError:
         raise BadInput(f"{path}: reading Parquet needs pyarrow: "
@@ -316,7 +316,7 @@ def write_preds(
     arrays = {"preds": preds.preds.astype("float16"), "targets": preds.targets,
               "files": preds.files, "classes": preds.classes}
     write_arrays(arrays, _beside(Path(path)))
-    return write_table(preds.runs.dropna(axis=1, how="all"), path, about)
+    return write_table(preds.runs.dropna(axis=1, how="all"), Path(path), about)
 
 # %% ../nbs/02_runs.ipynb #e90d53a0
 FIRST_SWEEP_RATES = [0.008, 0.002]  # newest first

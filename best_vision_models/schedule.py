@@ -32,7 +32,7 @@ class Listed:
     def again(self, job): self.waiting.append(job)
     def tell(self, key, row): pass
 
-# %% ../nbs/15b_schedule.ipynb #571b956e
+# %% ../nbs/15b_schedule.ipynb #22b48d0e
 def _domain(p: Parameter):
     "A parameter as Ray Tune's search space; None for a constant."
     from ray import tune
@@ -44,7 +44,7 @@ def _domain(p: Parameter):
     if p.distribution.startswith("q_"): return (tune.qloguniform if log else tune.quniform)(low, high, p.q)
     return (tune.loguniform if log else tune.uniform)(low, high)
 
-# %% ../nbs/15b_schedule.ipynb #7c22db1b
+# %% ../nbs/15b_schedule.ipynb #78500f41
 def _point(parameters: list, config: dict) -> dict:
     "What Optuna calls a run's settings: by dotted name, listed values by their number, constants left out."
     return {dotted(path): p.values.index(setting_at(config, path)) if p.values else setting_at(config, path)
@@ -66,7 +66,7 @@ def _optuna_search(spec: SweepSpec):
     space = OptunaSearch.convert_search_space(space)
     return OptunaSearch(space, metric=spec.metric.name, mode=spec.metric.goal[:3], seed=0)
 
-# %% ../nbs/15b_schedule.ipynb #4b498586
+# %% ../nbs/15b_schedule.ipynb #765b35c2
 class Bayes:
     "Runs as Optuna suggests them."
     def __init__(self, spec, rows, count, retry_failed):

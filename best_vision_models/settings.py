@@ -12,9 +12,9 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import NoneType
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 from pydantic import AliasChoices, BaseModel, Field, ValidationError, field_validator, model_validator
@@ -79,7 +79,7 @@ def read_config(**fields) -> FineTuneConfig:
         raise BadInput("; ".join(map(_in_words, error.errors()))) from None
 
 
-def _in_words(error: dict) -> str:
+def _in_words(error: Mapping) -> str:
     "One of pydantic's errors, for a person."
     name = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
@@ -114,12 +114,13 @@ def run_key(config: FineTuneConfig) -> str: # 16 hexadecimal digits
 
 # %% ../nbs/09_settings.ipynb #0beaa39f
 _CONTEXT = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda name: name.replace("-", "_")}
-TYPER = dict(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=_CONTEXT)
+TYPER: dict[str, Any] = dict(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=_CONTEXT)
 
 
-def _in_one_line(error: typer.TyperException) -> str:
+def _in_one_line(error: Any) -> str: # a `typer.TyperException`
     "A mistake on the command line, what was probably meant, and where to read more."
-    message, context = error.format_message(), getattr(error, "ctx", None)
+    message = error.format_message()
+    context: Any = getattr(error, "ctx", None)
     if hasattr(error, "possibilities"): # an unknown flag
         params = context.command.params
         flags = [flag for param in params for flag in (*param.opts, *param.secondary_opts) if flag.startswith("--")]
@@ -141,17 +142,17 @@ def run_app(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except typer.TyperException as error: status, problem = 2, _in_one_line(error)
-    except BadInput as error: status, problem = 2, error
-    except OSError as error: status, problem = 1, error
+    except BadInput as error: status, problem = 2, str(error)
+    except OSError as error: status, problem = 1, str(error)
     except (KeyboardInterrupt, typer.Abort): status, problem = 1, "stopped"
-    print("bvm:", *str(problem).splitlines(), file=sys.stderr)
+    print("bvm:", *problem.splitlines(), file=sys.stderr)
     return status
 
 # %% ../nbs/09_settings.ipynb #8083c863
 def _shown_type(field: FieldInfo) -> str: # such as `<float>` or `<concat|avg>`
     "What a value of a setting looks like."
     kinds = [kind for kind in get_args(field.annotation) or [field.annotation] if kind is not NoneType]
-    return f"<{'|'.join('True|False' if kind is bool else getattr(kind, '__name__', kind) for kind in kinds)}>"
+    return f"<{'|'.join('True|False' if kind is bool else getattr(kind, '__name__', str(kind)) for kind in kinds)}>"
 
 
 def _as_flag(name: str, field: FieldInfo) -> inspect.Parameter:
@@ -189,7 +190,7 @@ def add_fine_tune(
     out = known["out"].replace(default=None, annotation=Annotated[str | None, typer.Option(
         metavar="<folder>", help="also write the run to this folder, one JSON file per run")])
     flags = [_as_flag(name, field) for name, field in FineTuneConfig.model_fields.items()]
-    command.__signature__ = inspect.Signature([known["context"], *flags, out])
+    command.__signature__ = inspect.Signature([known["context"], *flags, out])  # type: ignore[attr-defined]
     app.command(
         "fine-tune", cls=_WithSwitches, context_settings={**_CONTEXT, "allow_extra_args": True},
         help="Fine-tune one model: progress to standard error, the run as one line of JSON to standard output.",

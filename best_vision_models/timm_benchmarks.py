@@ -34,15 +34,6 @@ from best_vision_models.sources import (
 )
 
 # %% ../nbs/03_timm_benchmarks.ipynb #1d88d577
-def read_results(
-    source: str | Path, # `timm_2022`, `timm_2026` or a folder of timm's result files
-    file: str = "results-imagenet.csv", # or another of timm's results, such as `results-imagenet-real.csv`
-) -> pd.DataFrame: # timm's columns, one row per model and image size
-    "One of timm's accuracy tables, as published; percentages, `param_count` in millions."
-    needed = {"model": str, "top1": float, "img_size": float, "param_count": float}
-    return _read_timm_file(_folder(source) / file, needed).rename(columns={"cropt_pct": "crop_pct"})
-
-
 def _read_timm_file(path: Path, needed: dict[str, type]) -> pd.DataFrame:
     "One of timm's CSV files with the columns that we need of it."
     try:
@@ -57,7 +48,7 @@ def _read_timm_file(path: Path, needed: dict[str, type]) -> pd.DataFrame:
     except (ValueError, OSError) as error:
         raise BadInput(f"{path}: not one of timm's result files ({str(error).splitlines()[0]})") from None
 
-
+# %% ../nbs/03_timm_benchmarks.ipynb #98ce8d6c
 def _folder(source: str | Path) -> Path:
     "The folder of a source by name, or a folder that holds timm's result files."
     if source in read_sources(): return fetch(source)
@@ -66,6 +57,15 @@ def _folder(source: str | Path) -> Path:
     if not (Path(source) / "results-imagenet.csv").is_file():
         raise BadInput(f"{source}: no results-imagenet.csv there; give the results folder of a copy of timm")
     return Path(source)
+
+
+def read_results(
+    source: str | Path, # `timm_2022`, `timm_2026` or a folder of timm's result files
+    file: str = "results-imagenet.csv", # or another of timm's results, such as `results-imagenet-real.csv`
+) -> pd.DataFrame: # timm's columns, one row per model and image size
+    "One of timm's accuracy tables, as published; percentages, `param_count` in millions."
+    needed = {"model": str, "top1": float, "img_size": float, "param_count": float}
+    return _read_timm_file(_folder(source) / file, needed).rename(columns={"cropt_pct": "crop_pct"})
 
 # %% ../nbs/03_timm_benchmarks.ipynb #616d91bd
 _BENCHMARK_NAME = re.compile(
@@ -85,26 +85,26 @@ def list_benchmarks(
                          columns=["file", *_BENCHMARK_NAME.groupindex])
     return table.assign(compiled=table.compiled == "-dynamo")
 
-
+# %% ../nbs/03_timm_benchmarks.ipynb #cec2fdc7
 def choose_benchmark(
     part: str, # `infer` or `train`
     source: str | Path, # as for `list_benchmarks`
     **choice, # any of `precision`, `layout`, `torch`, `device`, `compiled`, as `list_benchmarks` spells them
 ) -> str: # a file name
-    "The benchmark file that fits; of several the newest torch and CUDA on a GPU, not compiled, in mixed precision, first by name."
+    "The file that fits; of several: a GPU's, newest torch and CUDA, not compiled, mixed precision, first by name."
     if part not in ("infer", "train"): raise BadInput(f"no part {part!r}; use infer or train")
     files = list_benchmarks(source)
     fits = files[files.part == part]
     check_names(choice, _BENCHMARK_NAME.groupindex, "choice of a benchmark file", "its name")
     for column, value in choice.items():
-        if isinstance(value, str) and len(files): check_names([value], files[column], column, source)
+        if isinstance(value, str) and len(files): check_names([value], files[column], column, str(source))
         fits = fits[fits[column] == value]
     if fits.empty:
         wanted = "".join(f" {column}={value}" for column, value in choice.items())
         raise BadInput(f"{source}: no benchmark-{part} file{wanted}; it has {', '.join(files.file) or 'none'}")
     order = pd.DataFrame({
-        "gpu": fits.cuda != "", "torch": fits.torch.str[2:].astype(int), "cuda": pd.to_numeric(fits.cuda.str[2:]).fillna(0),
-        "plain": ~fits.compiled, "mixed": fits.precision == "amp"})
+        "gpu": fits.cuda != "", "torch": fits.torch.str[2:].astype(int),
+        "cuda": pd.to_numeric(fits.cuda.str[2:]).fillna(0), "plain": ~fits.compiled, "mixed": fits.precision == "amp"})
     return fits.loc[order.sort_values(list(order), ascending=False, kind="stable").index[0], "file"]
 
 # %% ../nbs/03_timm_benchmarks.ipynb #cf0be661
@@ -115,6 +115,11 @@ def _speaks_2022(names: pd.Series) -> bool:
     return names.isin(retired).any()
 
 
+def _today_or_then(names: pd.Series) -> pd.Series:
+    "Today's weights of each name; the name itself if timm has them no more."
+    return weights_of(names).fillna(names)
+
+# %% ../nbs/03_timm_benchmarks.ipynb #6592b858
 def _closest_size(merged: pd.DataFrame, size: str) -> pd.DataFrame:
     "Of several accuracies per benchmark row the one whose image size is closest to the benchmark's."
     distance = (merged.img_size - merged[size]).abs()
@@ -139,11 +144,6 @@ def merge_results(
         merged = merged.assign(model=merged.weights.fillna(merged.model)).drop(columns="architecture")
     return merged.assign(secs=1 / merged[f"{part}_samples_per_sec"]).reset_index(drop=True)
 
-
-def _today_or_then(names: pd.Series) -> pd.Series:
-    "Today's weights of each name; the name itself where timm has them no more."
-    return weights_of(names).fillna(names)
-
 # %% ../nbs/03_timm_benchmarks.ipynb #j0000005
 def article_models(
     benchmark: pd.DataFrame, # with `model` and `family`
@@ -152,11 +152,6 @@ def article_models(
     return benchmark[~benchmark.model.str.endswith("gn") & benchmark.family.str.contains(ARTICLE_FAMILIES, na=False)]
 
 # %% ../nbs/03_timm_benchmarks.ipynb #adda992c
-def _shipped(source: str | Path, file: str) -> Path:
-    "Where the merged table of a benchmark file is shipped, if it is."
-    return data_dir() / "summaries" / f"{source}.{file}"
-
-
 def merge_benchmark(
     part: str, # `infer` or `train`
     source: str | Path, # `timm_2022`, `timm_2026` or a folder
@@ -166,9 +161,14 @@ def merge_benchmark(
     needed = {"model": str, f"{part}_samples_per_sec": float, f"{part}_img_size": int, "param_count": float}
     return merge_results(_read_timm_file(_folder(source) / file, needed), read_results(source), part)
 
+# %% ../nbs/03_timm_benchmarks.ipynb #e9392e34
+def _shipped(source: str | Path, file: str) -> Path:
+    "The path at which the merged table of a benchmark file is shipped, if it is."
+    return data_dir() / "summaries" / f"{source}.{file}"
+
 
 def _or_shipped(merge: Callable[[], pd.DataFrame], source: str | Path, file: str) -> pd.DataFrame:
-    "The merged table from the full source where it can be had, else as shipped."
+    "The merged table from the full source if it can be reached, else as shipped."
     try:
         return merge()
     except SourceUnavailable:
@@ -181,7 +181,7 @@ def _read_merged(part, source, choice) -> pd.DataFrame:
     file = choose_benchmark(part, source, **choice)
     return _or_shipped(lambda: merge_benchmark(part, source, file), source, file)
 
-
+# %% ../nbs/03_timm_benchmarks.ipynb #94ca3e3d
 def each_checkpoint_once(
     merged: pd.DataFrame, # a benchmark merged with accuracies
 ) -> pd.DataFrame: # one row per checkpoint and image size
@@ -190,7 +190,7 @@ def each_checkpoint_once(
     current_first = merged.loc[current.sort_values(ascending=False, kind="stable").index]
     return current_first.drop_duplicates(["result_model", "img_size"]).sort_index()
 
-
+# %% ../nbs/03_timm_benchmarks.ipynb #11bd6d2f
 def read_benchmark(
     part: str, # `infer` or `train`
     source: str | Path = "timm_2026", # or `timm_2022`, or a folder of timm's result files
@@ -205,7 +205,7 @@ def read_benchmark(
     last = ["secs", "family", "weights", "result_model"]
     return merged[[column for column in merged if column not in last] + last]
 
-
+# %% ../nbs/03_timm_benchmarks.ipynb #897156ae
 def unmatched(
     part: str, # `infer` or `train`
     source: str | Path = "timm_2026", # as for `read_benchmark`
@@ -215,21 +215,27 @@ def unmatched(
     left = _read_merged(part, source, choice)
     left = left[left.result_model.isna()]
     known = read_weights_2022().set_index("model_name")
-    reason = left.model.map(known.evidence).where(left.model.map(known.weights).isna(), "its weights have no ImageNet-1k result")
-    return pd.DataFrame({"model": left.model, "reason": reason.fillna("no ImageNet-1k result at this image size")}).reset_index(drop=True)
+    has_none = left.model.map(known.weights).isna()
+    reason = left.model.map(known.evidence).where(has_none, "its weights have no ImageNet-1k result")
+    reason = reason.fillna("no ImageNet-1k result at this image size")
+    return pd.DataFrame({"model": left.model, "reason": reason}).reset_index(drop=True)
 
 # %% ../nbs/03_timm_benchmarks.ipynb #70017e64
 def comparable(
     benchmark: pd.DataFrame, # as `read_benchmark` gives it
     part: str, # `infer` or `train`
-    newer: pd.DataFrame, # accuracies of the same checkpoints at other sizes, such as `read_benchmark("infer", "timm_2026")`
+    newer: pd.DataFrame, # accuracies of the same checkpoints at other sizes, as `read_benchmark` gives them
 ) -> pd.DataFrame: # rows whose speed and accuracy are of the same network at the same image size
-    "`benchmark` with accuracies at the benchmark's own image size; rows where none is known, or whose parameters differ by a fifth, are dropped."
+    """`benchmark` with accuracies at the benchmark's own image size.
+
+    Rows are dropped if no such accuracy is known, or if their two parameter counts differ by a fifth.
+    """
     accuracy = ["img_size", "top1", "top1_err", "top5", "top5_err", "crop_pct", "interpolation"]
     size = f"{part}_img_size"
     differs = benchmark[size] != benchmark.img_size
+    newer = newer.drop_duplicates(["weights", "img_size"])
     found = benchmark.loc[differs, ["weights", size]].merge(
-        newer.drop_duplicates(["weights", "img_size"]), left_on=["weights", size], right_on=["weights", "img_size"], how="left")
+        newer, left_on=["weights", size], right_on=["weights", "img_size"], how="left")
     mended = benchmark.astype({"img_size": float})
     for column in accuracy: mended.loc[differs, column] = found[column].to_numpy()
     ratio = mended.param_count_x / mended.param_count_y
@@ -266,9 +272,10 @@ def merge_speeds(
 ) -> pd.DataFrame: # `architecture, img_size`, then inference speed (images a second), a column per benchmark file
     "The speed of each architecture in every inference benchmark that uses today's names, from the full source."
     files = list_benchmarks(source)
+    needed = {"model": str, "infer_samples_per_sec": float, "infer_img_size": int}
     columns = []
     for file in files[files.part == "infer"].file:
-        table = _read_timm_file(_folder(source) / file, {"model": str, "infer_samples_per_sec": float, "infer_img_size": int})
+        table = _read_timm_file(_folder(source) / file, needed)
         if _speaks_2022(table.model): continue
         columns.append(table.set_index(["model", "infer_img_size"]).infer_samples_per_sec.rename(file))
     if not columns: raise BadInput(f"{source}: no inference benchmark with today's names")
@@ -285,7 +292,8 @@ def read_speeds(
 def models_on_devices(
     devices: dict[str, dict], # a device's name, as you want to call it → which file, see `choose_benchmark`
     source: str | Path = "timm_2026", # as for `merge_speeds`
-) -> pd.DataFrame: # `device, weights, architecture, family, pretraining, img_size, param_count, secs` (s an image), `TEST_SETS`
+    # `device, weights, architecture, family, pretraining, img_size, param_count, secs` (s an image), `TEST_SETS`
+) -> pd.DataFrame:
     "Accuracy and inference speed of each checkpoint on each device, one row per device, checkpoint and image size."
     accuracies, speeds = read_accuracies(source), read_speeds(source)
     named = accuracies.assign(architecture=architecture_of(accuracies.weights), family=family(accuracies.weights),
@@ -293,9 +301,11 @@ def models_on_devices(
     tables = []
     for device, choice in devices.items():
         file = choose_benchmark("infer", source, **choice)
-        if file not in speeds: raise BadInput(f"{file} uses the names of 2022: choose a newer torch, or use read_benchmark")
+        if file not in speeds:
+            raise BadInput(f"{file} uses the names of 2022: choose a newer torch, or use read_benchmark")
         secs = 1 / speeds.set_index(["architecture", "img_size"])[file].dropna()
-        tables.append(named.merge(secs.rename("secs").reset_index(), on=["architecture", "img_size"]).assign(device=device))
+        both = named.merge(secs.rename("secs").reset_index(), on=["architecture", "img_size"])
+        tables.append(both.assign(device=device))
     first = ["device", "weights", "architecture", "family", "pretraining", "img_size", "param_count", "secs"]
     return pd.concat(tables, ignore_index=True)[first + list(TEST_SETS)]
 
@@ -303,13 +313,18 @@ def models_on_devices(
 def with_benchmarks(
     summary: pd.DataFrame, # as `scores.summarise` gives it; 2022 names or today's tags
     img_size: int = 224, # pixels, at which the models were fine-tuned
-) -> pd.DataFrame: # `summary` with `weights, pretraining, img_size, TEST_SETS` (%), and `train_secs` (s an image); NA where timm has none
-    "Each model with its checkpoint's accuracies of 2026, at the tested size closest to `img_size`, and its training speed of 2022 on an RTX 3090."
+    # with `weights, pretraining, img_size, TEST_SETS` (%), `train_secs` (s an image); NA where timm has none
+) -> pd.DataFrame:
+    """Each model with its checkpoint's accuracies and its training speed.
+
+    The accuracies are of 2026, at the tested size closest to `img_size`; the speed of 2022, on an RTX 3090.
+    """
     accuracies = read_accuracies().drop(columns="param_count")
     distance = (accuracies.img_size - img_size).abs()
     closest = accuracies.loc[distance.sort_values(kind="stable").index].drop_duplicates("weights")
     speed = read_benchmark("train", "timm_2022")
-    speed = speed[speed.train_img_size == img_size].drop_duplicates("weights")[["weights", "secs"]].rename(columns={"secs": "train_secs"})
+    speed = speed[speed.train_img_size == img_size].drop_duplicates("weights")
+    speed = speed[["weights", "secs"]].rename(columns={"secs": "train_secs"})
     weights = weights_of(summary.model_name)
     table = summary.assign(weights=weights, pretraining=pretraining(weights))
     return table.merge(closest, on="weights", how="left").merge(speed, on="weights", how="left")

@@ -13,11 +13,24 @@ import pandas as pd
 from .scores import FIT_TIME_OFFSET, score, summarise
 from .sources import BadInput
 
+# %% ../nbs/05_uncertainty.ipynb #2e087918
+def _degrees_of_spread(excess: float) -> float:
+    "The degrees of freedom whose log variances vary by `excess`: many, where the models' variances are alike."
+    from scipy.optimize import brentq
+    from scipy.special import polygamma
+
+    low, high = 0.1, 1e6
+    if excess <= polygamma(1, high): return 2 * high
+    return 2 * brentq(lambda half: polygamma(1, half) - excess, low, high) if excess < polygamma(1, low) else 2 * low
+
 # %% ../nbs/05_uncertainty.ipynb #0a5872fb
 def run_spread(
     summary: pd.DataFrame, # of one dataset, with `n_runs`, `error_rate_mean` and `error_rate_std`
 ) -> pd.DataFrame: # `run_std` (fraction) and `degrees` of freedom, in the order of `summary`
-    "How much a model's error differs between runs: its own variance drawn towards all models'; Smyth 2004, doi 10.2202/1544-6115.1027."
+    """How much a model's error differs between runs: its own variance drawn towards all models'.
+
+    Smyth 2004, doi 10.2202/1544-6115.1027. Raises `BadInput` where no model was repeated.
+    """
     from scipy.special import digamma, polygamma
 
     n_runs, error, std = (summary[name].to_numpy(float) for name in ("n_runs", "error_rate_mean", "error_rate_std"))
@@ -36,19 +49,9 @@ def run_spread(
     degrees = (prior_degrees + n_runs - 1).clip(max=own_degrees.sum())
     return pd.DataFrame({"run_std": (moderated * scale) ** 0.5, "degrees": degrees}, index=summary.index)
 
-
-def _degrees_of_spread(excess: float) -> float:
-    "The degrees of freedom whose log variances vary by `excess`: many, where the models' variances are alike."
-    from scipy.optimize import brentq
-    from scipy.special import polygamma
-
-    low, high = 0.1, 1e6
-    if excess <= polygamma(1, high): return 2 * high
-    return 2 * brentq(lambda half: polygamma(1, half) - excess, low, high) if excess < polygamma(1, low) else 2 * low
-
 # %% ../nbs/05_uncertainty.ipynb #53b979bf
 def error_interval(
-    summary: pd.DataFrame, # as `summarise` gives it; `run_std` and `degrees`, where it has them (see `run_spread`), are taken as they are
+    summary: pd.DataFrame, # as `summarise` gives it; `run_std` and `degrees` of `run_spread` are kept if there
     confidence: float = 0.9, # of each interval, by itself
     images: int | None = None, # validation images with one label each; gives the `_new_images` columns too
 ) -> pd.DataFrame: # `summary` with `run_std`, `degrees`, `error_rate_low`, `error_rate_high`, all fractions
@@ -59,7 +62,8 @@ def error_interval(
     if images is not None and images < 1: raise BadInput(f"images is {images}; give the number of validation images")
     if summary.empty: raise BadInput("this table has no models: it can't say how runs differ")
     known = {"run_std", "degrees"} <= set(summary)
-    table = summary if known else summary.assign(**pd.concat([run_spread(models) for _, models in summary.groupby("dataset")]))
+    spreads = [] if known else [run_spread(models) for _, models in summary.groupby("dataset")]
+    table = summary if known else summary.assign(**pd.concat(spreads))
     error, of_runs = table.error_rate_mean, table.run_std**2 / table.n_runs
     half = t.ppf((1 + confidence) / 2, table.degrees) * of_runs**0.5
     table = table.assign(error_rate_low=(error - half).clip(lower=0), error_rate_high=(error + half).clip(upper=1))
@@ -67,7 +71,8 @@ def error_interval(
     of_split = error * (1 - error) / images
     degrees = (of_runs + of_split) ** 2 / (of_runs**2 / table.degrees)  # Satterthwaite: the split's part is known
     half = t.ppf((1 + confidence) / 2, degrees) * (of_runs + of_split) ** 0.5
-    return table.assign(split_std=of_split**0.5, new_images_low=(error - half).clip(lower=0), new_images_high=(error + half).clip(upper=1))
+    low, high = (error - half).clip(lower=0), (error + half).clip(upper=1)
+    return table.assign(split_std=of_split**0.5, new_images_low=low, new_images_high=high)
 
 # %% ../nbs/05_uncertainty.ipynb #f0c7bf3d
 def bootstrap_interval(
@@ -113,7 +118,7 @@ def draw_errors(
     draws: int = 4000, # how often
     seed: int = 0, # the same seed, the same draws
 ) -> np.ndarray: # fractions, one row a draw, one column a model
-    "True errors of all models, drawn from what their runs tell: each mean shrunk towards all (empirical Bayes), spread as in `run_spread`."
+    "True errors of all models, drawn from what their runs say: means shrunk towards all, spread as in `run_spread`."
     from statsmodels.stats.meta_analysis import combine_effects
 
     rng, spread = np.random.default_rng(seed), run_spread(summary)
@@ -127,7 +132,7 @@ def draw_errors(
     own = between / (between + drawn_variance)
     return own * mean + (1 - own) * centre + (own * drawn_variance) ** 0.5 * rng.standard_normal((draws, len(summary)))
 
-
+# %% ../nbs/05_uncertainty.ipynb #77e58ce8
 def probability_in_top(
     summary: pd.DataFrame, # as `summarise` gives it
     top: int = 5, # so many models per dataset
@@ -136,7 +141,7 @@ def probability_in_top(
     draws: int = 4000, # more: less noise
     seed: int = 0, # the same seed, the same probabilities
 ) -> pd.Series: # 0 to 1, in the order of `summary`; adds up to `top` per dataset
-    "The probability that a model's true mean error, or score, is among the `top` lowest of its dataset, on the same validation images."
+    "The probability that a model's true mean error, or score, is among the `top` lowest of its dataset (same images)."
     if by not in ("error_rate", "score"): raise BadInput(f"can't say who is on top by {by!r}; use error_rate or score")
     if top < 1: raise BadInput(f"top is {top}; give a number of models, 1 or more")
     known = summary if by == "error_rate" else summary.dropna(subset="fit_time_mean")
@@ -154,7 +159,8 @@ def rank_by_offset(
     offsets: list[float], # seconds, see `score`
 ) -> pd.DataFrame: # ranks from 1, one row a model, one column an offset
     "Each model's rank by score for each value of the score's constant."
-    return pd.DataFrame({offset: score(summary, offset).rank().to_numpy() for offset in offsets}, index=summary.model_name)
+    ranks = {offset: score(summary, offset).rank().to_numpy() for offset in offsets}
+    return pd.DataFrame(ranks, index=summary.model_name)
 
 # %% ../nbs/05_uncertainty.ipynb #1a212edc
 def top_found(
@@ -165,11 +171,12 @@ def top_found(
     draws: int = 500, # simulated sweeps
     seed: int = 0, # the same seed, the same sweeps
 ) -> float: # 0 to 1
-    "The share of the `top` truly best models that a sweep of `n_runs` runs a model puts among its own `top`, on the same validation images."
+    "The share of the `top` truly best models that a sweep of `n_runs` runs a model puts among its own `top`."
     if by not in ("minimum", "mean"): raise BadInput(f"can't order by {by!r}; use minimum or mean")
     if n_runs < 1: raise BadInput(f"n_runs is {n_runs}; give 1 or more")
     truth = draw_errors(summary, draws, seed)
-    noise = np.random.default_rng(seed + 1).standard_normal((n_runs, *truth.shape)) * run_spread(summary).run_std.to_numpy()
+    noise = np.random.default_rng(seed + 1).standard_normal((n_runs, *truth.shape))
+    noise = noise * run_spread(summary).run_std.to_numpy()
     seen = truth + (noise.min(axis=0) if by == "minimum" else noise.mean(axis=0))
     true_top, seen_top = (errors.argsort(axis=1).argsort(axis=1) < top for errors in (truth, seen))
     return float((true_top & seen_top).sum() / true_top.sum())

@@ -82,7 +82,7 @@ def _rows(runs: list, content: dict, sweep: str) -> list[dict]: # `content`: the
     ours = OUR_PROGRAM in map(str, content.get("command") or [])
     timed = ours or any(run.summary.get("fit_time") is not None for run in runs)
     early = content.get("early_terminate")
-    first_band = min(hyperband_epochs(early)) if early else math.inf
+    first_band = min(hyperband_epochs(early), default=math.inf) if early else math.inf
     return [_row(run, sweep, _state(run, timed, first_band)) for run in runs]
 
 

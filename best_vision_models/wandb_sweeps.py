@@ -14,6 +14,20 @@ from .sweep_files import SweepSpec, leaves, read_sweep, with_our_command
 from .wandb_runs import logged_in_wandb
 
 # %% ../nbs/16a_wandb_sweeps.ipynb #a6e0000e
+def _parameter(parameters: dict, path) -> dict:
+    "What a sweep file says about the parameter at a path."
+    for name in path[:-1]: parameters = parameters[name]["parameters"]
+    return parameters[path[-1]]
+
+
+def _as_wandb_has_it(spec: SweepSpec) -> dict:
+    "What the sweep's file says, with what it leaves to us."
+    content = with_our_command(spec).as_dict()
+    for path, parameter in leaves(spec.parameters):
+        _parameter(content["parameters"], path)["distribution"] = parameter.distribution
+    return content
+
+# %% ../nbs/16a_wandb_sweeps.ipynb #795f1289
 def create_sweep(
     spec: SweepSpec | str | Path | dict, # a sweep, or its file
     project: str = "", # W&B project; the file's own if not given
@@ -30,17 +44,3 @@ def create_sweep(
     # The variable holds the server's answer.
     entity = entity or os.environ.get("WANDB_ENTITY") or wandb.Api().default_entity
     return f"{entity}/{project}/{sweep}"
-
-
-def _as_wandb_has_it(spec: SweepSpec) -> dict:
-    "What the sweep's file says, with what it leaves to us."
-    content = with_our_command(spec).as_dict()
-    for path, parameter in leaves(spec.parameters):
-        _parameter(content["parameters"], path)["distribution"] = parameter.distribution
-    return content
-
-
-def _parameter(parameters: dict, path) -> dict:
-    "What a sweep file says about the parameter at a path."
-    for name in path[:-1]: parameters = parameters[name]["parameters"]
-    return parameters[path[-1]]

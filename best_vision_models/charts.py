@@ -40,6 +40,9 @@ def family_colour(
     return FAMILY_COLOURS.get(family) or others[zlib.crc32(family.encode()) % len(others)]
 
 # %% ../nbs/08_charts.ipynb #803575ae
+HEIGHT = 600 # px; the width is the page's
+
+
 def set_renderer():
     "Store each figure as interactive Plotly and, where a Chrome is installed, as PNG; call it once per notebook."
     pio.renderers.default = "plotly_mimetype"
@@ -59,9 +62,6 @@ def set_renderer():
     pio.renderers.default = "plotly_mimetype+png"
 
 # %% ../nbs/08_charts.ipynb #a3e5a56d
-HEIGHT = 600 # px; the width is the page's
-
-
 def _finish(figure: go.Figure) -> go.Figure:
     "The figure with what all share: plain numbers on the axes, room for their names."
     figure.update_layout(margin=dict(l=60, r=20, t=60, b=60))
@@ -81,14 +81,14 @@ def _scatter(table: pd.DataFrame, trend: bool, trend_options: dict | None = None
         figure.add_traces([line.update(showlegend=False) for line in lines.data if line.mode == "lines"])
     return _finish(figure).update_layout(legend_title_text="family")
 
-# %% ../nbs/08_charts.ipynb #afa0edac
+# %% ../nbs/08_charts.ipynb #d9ecf601
 def _of_families(table: pd.DataFrame, families: list[str] | None) -> pd.DataFrame:
     "The rows of these families; raises `BadInput` for one that the table doesn't have."
     if families is None: return table
     check_names(families, table.family.dropna().sort_values(), "family")
     return table[table.family.isin(families)]
 
-# %% ../nbs/08_charts.ipynb #92c39808
+# %% ../nbs/08_charts.ipynb #dc047356
 def error_by_fit_time(
     summary: pd.DataFrame, # one row a model, of one dataset
     families: list[str] | None = None, # only these; `None`: all
@@ -124,7 +124,7 @@ def accuracy_by_speed(
                     size="pixels", size_max=18, hover_name="model", title=title, labels=_BENCHMARK_LABELS,
                     hover_data={size: True, "secs": ":.2e", "pixels": False, "family": False})
 
-# %% ../nbs/08_charts.ipynb #87cdc199
+# %% ../nbs/08_charts.ipynb #0dc3b2df
 def speed_by_parameters(
     benchmark: pd.DataFrame, # as `read_benchmark` gives it
     part: str, # `infer` or `train`
@@ -188,7 +188,7 @@ def _with_one_line(table: pd.DataFrame, log: bool, **arguments) -> go.Figure:
     line = px.scatter(table, trendline="ols", trendline_options={"log_x": log, "log_y": log}, **arguments).data[-1]
     return figure.add_trace(line.update(name="all models", showlegend=True, line=dict(color="#888", dash="dot")))
 
-# %% ../nbs/08_charts.ipynb #29c4b5b6
+# %% ../nbs/08_charts.ipynb #24042f31
 def error_by_accuracy(
     table: pd.DataFrame, # one row a model: `error_rate`, `model_name`, `family`, and the column `accuracy`
     accuracy: str, # the column across, percent
@@ -200,7 +200,7 @@ def error_by_accuracy(
     return _with_one_line(shown, True, x="wrong", y="error_rate", title=title,
                           labels={"wrong": f"error on {axis} (%)", "error_rate": "error rate after fine-tuning"})
 
-# %% ../nbs/08_charts.ipynb #19a38663
+# %% ../nbs/08_charts.ipynb #95dc2e75
 def fit_time_by_train_secs(
     table: pd.DataFrame, # as `timm_benchmarks.with_benchmarks` gives it, of one data set
     title: str = "Fine-tuning time against training speed",

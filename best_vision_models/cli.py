@@ -71,7 +71,8 @@ def _print_version(wanted: bool):
 
 @app.callback(help="Which pretrained image model should I fine-tune?")
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
 ): ...
 
 
@@ -91,8 +92,7 @@ def _print_table(table: pd.DataFrame, format: Format):
     "`table` to standard output."
     if format is Format.csv: print(table.to_csv(index=False), end="")
     elif format is Format.json: print(table.to_json(orient="records", double_precision=15))
-    elif table.empty: print("(no rows)")
-    else: print(table.to_string(index=False, na_rep="-", float_format=lambda x: f"{x:.6g}"))
+    else: print(table.to_string(index=False, na_rep="-", float_format="{:.6g}".format) if len(table) else "(no rows)")
 
 # %% ../nbs/19_cli.ipynb #a58806e0
 def main(
@@ -156,8 +156,7 @@ def imagenet_command(
     format: FormatFlag = Format.table,
 ):
     """timm's ImageNet accuracies with timm's speeds. Of several benchmark files the newest of a GPU; csv and json have
-    all columns.
-    """
+    all columns."""
     flags = dict(precision=precision, layout=layout, torch=torch, device=device, compiled=compiled)
     choice = {flag: value for flag, value in flags.items() if value is not None}
     file = choose_benchmark(str(part), source, **choice)
@@ -176,10 +175,10 @@ def imagenet_command(
 
 # %% ../nbs/19_cli.ipynb #c7174423
 def _fine_tune(config: FineTuneConfig, out: str | None) -> int:
-    try: from best_vision_models.fine_tune import print_run
+    try:
+        from best_vision_models.fine_tune import print_run
     except ModuleNotFoundError as error:
         raise BadInput(f"fine-tuning needs {error.name}: type pip install 'best-vision-models[train]'") from None
-
     return print_run(config, out)
 
 
@@ -228,8 +227,7 @@ def sweep_run(
         bool, typer.Option("--retry_failed", help="Do runs again that failed by themselves.")] = False,
 ):
     """Do what is missing of a sweep, on this machine or a Ray cluster. Ctrl-C finishes the runs under way; twice stops
-    now.
-    """
+    now."""
     from best_vision_models.run_sweep import run_sweep
 
     status = run_sweep(file, out or Path("runs") / file.stem, agents, address, None, gpus_per_run, count, retry_failed)
@@ -388,8 +386,7 @@ def _tables_of_timm() -> dict[str, tuple[Callable[[], pd.DataFrame], str]]:
     return tables
 
 
-# path below data/ → how to compute it, from what
-def shipped_tables() -> dict[str, tuple[Callable[[], pd.DataFrame], str]]:
+def shipped_tables() -> dict[str, tuple[Callable[[], pd.DataFrame], str]]: # path below data/ → how to compute it
     "Every table in `data/` that is computed, in the order in which they build on one another."
     return {**_tables_of_runs(), **_tables_of_timm()}
 

@@ -10,6 +10,7 @@ __all__ = ['ROW_METRICS', 'EPOCH_METRICS', 'configs_to_check', 'check_metric', '
 import json
 import os
 import urllib.error
+import urllib.request
 from collections import Counter
 from pathlib import Path
 

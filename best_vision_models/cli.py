@@ -117,7 +117,7 @@ def rank_command(
     source: Annotated[
         str, typer.Argument(help="A name from `bvm data list`, a CSV or Parquet file of runs, or its address.")],
     dataset: Annotated[str | None, typer.Option("--dataset", help="Only this data set; else each for itself.")] = None,
-    by: Annotated[By, typer.Option("--by", help="What to sort by; the lowest first.")] = By("score"),
+    by: Annotated[By, typer.Option("--by", help="What to sort by; the lowest first.")] = By("score"),  # noqa: B008
     max_gpu_mem: Annotated[float | None, typer.Option("--max_gpu_mem", help="GiB.")] = None,
     max_fit_time: Annotated[float | None, typer.Option("--max_fit_time", help="Seconds.")] = None,
     fit_time_offset: Annotated[

@@ -51,8 +51,8 @@ def _weights_file(weights: str, weights_dir: str) -> Path:
     "The checkpoint in `weights_dir`; raises `BadInput` if it isn't there."
     for suffix in (".safetensors", ".pth"):
         if (path := Path(weights_dir) / f"{weights}{suffix}").is_file(): return path
-    raise BadInput(f"weights_dir {weights_dir} holds no {weights}.safetensors or .pth: put it there, or leave weights_dir out "
-                   f"to use timm's cache or the hub")
+    raise BadInput(f"weights_dir {weights_dir} holds no {weights}.safetensors or .pth: put it there, or leave "
+                   f"weights_dir out to use timm's cache or the hub")
 
 
 @contextlib.contextmanager
@@ -66,11 +66,12 @@ def _loading(config: FineTuneConfig, model: TimmModel):
         if not config.pretrained: raise
         if isinstance(error, OSError):
             raise SourceUnavailable(
-                f"the weights {model.weights} are not in timm's cache and the hub can't be reached: connect; or copy the cache "
-                f"(HF_HOME) from a machine that has them; or put {model.weights}.safetensors into a folder and give weights_dir"
+                f"the weights {model.weights} are not in timm's cache and the hub can't be reached: connect; or copy "
+                f"the cache (HF_HOME) from a machine that has them; or put {model.weights}.safetensors into a folder "
+                f"and give weights_dir"
             ) from None
-        raise BadInput(f"the weights {model.weights} don't load at {config.img_size} px: use the size they were trained at, "
-                       f"or another file ({first_words(error)})") from None
+        raise BadInput(f"the weights {model.weights} don't load at {config.img_size} px: use the size they were "
+                       f"trained at, or another file ({first_words(error)})") from None
 
 # %% ../nbs/12_fine_tune.ipynb #496edf69
 class BF16(MixedPrecision):
@@ -105,8 +106,8 @@ class StopAtNaN(Callback):
     def after_batch(self):
         if not math.isfinite(self.loss.item()):
             part = "training" if self.training else "validation"
-            raise RunFailed(f"{part} loss became {self.loss.item()} in batch {self.iter + 1} of epoch {self.epoch + 1}: "
-                            f"try a lower learning_rate, or precision fp32")
+            raise RunFailed(f"{part} loss became {self.loss.item()} in batch {self.iter + 1} of epoch "
+                            f"{self.epoch + 1}: try a lower learning_rate, or precision fp32")
 
 # %% ../nbs/12_fine_tune.ipynb #c17ab77a
 def _train(config: FineTuneConfig, model: TimmModel, images: Images, accumulate: int, tracking) -> dict:
@@ -204,7 +205,8 @@ class KeepPreds(GatherPredsCallback):
         "What is kept of a run, as NumPy arrays."
         preds = self.learn.loss_func.activation(torch.as_tensor(self.preds).float())
         return {"preds": np.asarray(preds), "targets": np.asarray(self.targets).astype("int16"),
-                "files": np.array(validation_files(self.learn.dls)), "classes": np.array(list(map(str, self.learn.dls.vocab)))}
+                "files": np.array(validation_files(self.learn.dls)),
+                "classes": np.array(list(map(str, self.learn.dls.vocab)))}
 
 # %% ../nbs/12_fine_tune.ipynb #54b9d95f
 def _start_wandb(config: FineTuneConfig, weights: str | None):
@@ -214,9 +216,11 @@ def _start_wandb(config: FineTuneConfig, weights: str | None):
         return wandb.init(project=config.wandb_project, entity=config.wandb_entity, mode=config.wandb_mode,
                           config={**config.model_dump(), "weights": weights})
     except wandb.errors.UsageError:
-        raise BadInput("W&B does not let you in: run `wandb login`, or set WANDB_API_KEY, or use wandb_mode offline") from None
+        raise BadInput("W&B does not let you in: run `wandb login`, or set WANDB_API_KEY, "
+                       "or use wandb_mode offline") from None
     except wandb.errors.Error as error:
-        raise SourceUnavailable(f"W&B can't be reached ({type(error).__name__}): connect, or use wandb_mode offline") from None
+        raise SourceUnavailable(f"W&B can't be reached ({type(error).__name__}): connect, "
+                                f"or use wandb_mode offline") from None
 
 
 class StoppedEarly(KeyboardInterrupt):
@@ -282,12 +286,14 @@ def fine_tune(
             report = [EpochReporter(after_epoch, config.epochs + 1)] if after_epoch else []
             images = understand_images(config.dataset, config.label_pattern, config.seed)
             row.update(understood := about_images(images))
-            row.update(_train_within_memory(config, model, images, lambda: [*_wandb_callbacks(wandb_run()), *keep, *report]))
+            row.update(_train_within_memory(
+                config, model, images, lambda: [*_wandb_callbacks(wandb_run()), *keep, *report]))
             for kept in keep: row["preds"] = kept.arrays()
             for reported in report:
                 if reported.stopped: row.update(fit_time=None, stopped_epoch=reported.epochs)
             measured = {name: row[name] for name in ("error_rate", "fit_time", "GPU_mem")}
-            if run := wandb_run(): run.summary.update({"model_family": config.model_name.split("_")[0], **measured, **understood})
+            if run := wandb_run():
+                run.summary.update({"model_family": config.model_name.split("_")[0], **measured, **understood})
     except RunFailed as error:
         row.update(state="failed", reason=error.reason)
     return row

@@ -91,8 +91,8 @@ BY_HAND = {
 # %% ../nbs/01_models.ipynb #021669f1
 def _by_hand(name: str) -> tuple[str, str] | None:
     "Today's `architecture.tag` and the reason, for a name that `BY_HAND` knows."
-    tag, reason = next((entry for pattern, entry in BY_HAND.items() if re.fullmatch(pattern, name)), (None, None))
-    if tag is None: return None
+    tag, reason = next((entry for pattern, entry in BY_HAND.items() if re.fullmatch(pattern, name)), ("", ""))
+    if not reason: return None
     if not tag or "." in tag: return tag, reason
     architecture = re.sub(r"_in22k$", "", name.split(".")[0])
     return f"{architecture}.{tag}", reason
@@ -259,7 +259,8 @@ def find_model(
     import timm
     import torch
 
-    name, arguments = _name_in_timm(model_name), {}
+    name = _name_in_timm(model_name)
+    arguments: dict = {}
     with torch.device("meta"), torch.no_grad():
         model, images = timm.create_model(name, num_classes=0), torch.empty(1, 3, img_size, img_size)
         cfg = model.pretrained_cfg

@@ -60,7 +60,7 @@ class Worker:
         report = {"report": lambda metrics: ray.get(self.rungs.report.remote(key, metrics))} if self.rungs else {}
         try:
             done = dict(self.run(config, **report))
-            preds = {"preds": done.pop("preds")} if "preds" in done else {} # arrays, which `write_run` takes as they are
+            preds = {"preds": done.pop("preds")} if "preds" in done else {} # arrays: `write_run` takes them as they are
             return {**row, "state": "finished", **json_types(done), **preds}
         except (Exception, SystemExit) as error:
             reason = (str(error).strip() or "no message").splitlines()[0]
@@ -144,11 +144,13 @@ def _start_ray(ray, address: str | None, **local):
         try: return ray.init(address=address or "local", include_dashboard=None if address else False,
                              log_to_driver=False, logging_level="ERROR", configure_logging=True, **local)
         except ConnectionError:
-            raise BadInput(f"no Ray cluster at {address}: start one with ray start --head, or leave out the address") from None
+            raise BadInput(f"no Ray cluster at {address}: start one with ray start --head, "
+                           f"or leave out the address") from None
         except Exception as error: # Ray has no class of its own for this
             if "timed out during startup" not in str(error): raise
             ray.shutdown()
-    raise SourceUnavailable("Ray did not start in five tries: this machine is too busy now: give the same command later")
+    raise SourceUnavailable("Ray did not start in five tries: this machine is too busy now: "
+                            "give the same command later")
 
 # %% ../nbs/16_run_sweep.ipynb #0f842557
 def _share(ray, agents: int | None, gpus_per_run: float | None) -> tuple[dict, int]: # a run's resources; how many fit
@@ -267,7 +269,8 @@ class _Engine:
     def died(self, key: str, config: dict, rungs) -> dict | None: # None: the run is tried again
         self.deaths[key] += 1
         if rungs: rungs.forget.remote(key)
-        if self.deaths[key] > RETRIES: return {"state": "crashed", "reason": f"its worker died {self.deaths[key]} times"}
+        if self.deaths[key] > RETRIES:
+            return {"state": "crashed", "reason": f"its worker died {self.deaths[key]} times"}
         self.jobs.again((key, config))
 
     def keep(self, key: str, config: dict, row: dict):
@@ -279,8 +282,8 @@ class _Engine:
         self.rows.append(row)
         if _on_target(self.spec, [row]): self.stop.asked = True
         if len(self.rows) == ALIKE and _alike(self.rows) and self.jobs.left() and not self.stop.asked:
-            self.progress.say(f"the first {ALIKE} runs, which differ in most settings, failed alike: stopping here, with "
-                              f"{self.jobs.left()} runs left")
+            self.progress.say(f"the first {ALIKE} runs, which differ in most settings, failed alike: stopping here, "
+                              f"with {self.jobs.left()} runs left")
             self.stop.asked = True
 
 # %% ../nbs/16_run_sweep.ipynb #ae44eb02
@@ -323,7 +326,8 @@ def run_sweep(
                 resources, _ = _share(ray, agents, gpus_per_run)
                 rungs = ray.remote(Rungs).options(num_cpus=0).remote(spec) if spec.early_terminate else None
                 with closing(Workers(ray, run or fine_tune_run, resources, rungs, to_check)) as crew:
-                    _Engine(spec, folder, jobs, progress, stop).work(crew, lambda: agents or _share(ray, agents, gpus_per_run)[1])
+                    _Engine(spec, folder, jobs, progress, stop).work(
+                        crew, lambda: agents or _share(ray, agents, gpus_per_run)[1])
         for line in describe_failures(read_run_files(folder)): print(line, file=sys.stderr)
     return sweep_status(folder, count)
 

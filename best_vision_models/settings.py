@@ -114,7 +114,8 @@ def run_key(config: FineTuneConfig) -> str: # 16 hexadecimal digits
 
 # %% ../nbs/09_settings.ipynb #0beaa39f
 _CONTEXT = {"help_option_names": ["-h", "--help"], "token_normalize_func": lambda name: name.replace("-", "_")}
-TYPER: dict[str, Any] = dict(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=_CONTEXT)
+TYPER: dict[str, Any] = dict(
+    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=_CONTEXT)
 
 
 def _in_one_line(error: Any) -> str: # a `typer.TyperException`

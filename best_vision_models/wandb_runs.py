@@ -47,8 +47,8 @@ def _wandb_state(run) -> str:
 
 def _age(moment: str | None) -> float: # of 2026-11-24T18:03:05, UTC
     "Seconds since."
-    try: then = datetime.fromisoformat(moment.removesuffix("Z"))
-    except (AttributeError, ValueError): return 0
+    try: then = datetime.fromisoformat((moment or "").removesuffix("Z"))
+    except ValueError: return 0
     return (datetime.now(UTC) - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds()
 
 # %% ../nbs/01a_wandb_runs.ipynb #j00000a1

@@ -1,4 +1,4 @@
-"""Data sets as people have them, each made of a few small images, and what is understood of it or the line that refuses it.
+"""Data sets as people have them, each of a few small images, and what is understood of it or the line that refuses it.
 
     python tests/awkward.py DIR     writes them all to DIR, one folder each, to look at
 """
@@ -40,7 +40,8 @@ def rows(root: Path, header: str, *lines) -> Path:
 
 
 def nested(root):
-    for name, day in (("metal", "day1"), ("metal", "day2"), ("glass", "day2"), ("glass", "day3")): images(root / name / day, 5)
+    for name, day in (("metal", "day1"), ("metal", "day2"), ("glass", "day2"), ("glass", "day3")):
+        images(root / name / day, 5)
 
 
 def split_three_ways(root):
@@ -104,7 +105,8 @@ def groups(root):
 
 def one_group_has_a_class(root):
     two_classes(root)
-    return rows(root, "file,label,group", *[(file, name, i if name == "glass" else "all") for name, i, file in of_both(10)])
+    return rows(root, "file,label,group",
+                *[(file, name, i if name == "glass" else "all") for name, i, file in of_both(10)])
 
 
 def group_in_both_parts(root):
@@ -179,8 +181,9 @@ def kinds(root):
     turned[0x0112] = 6
     for name in ("glass", "metal"):
         folder = root / name
-        image(folder / "turned.jpg", exif=turned), image(folder / "cmyk.jpg", "CMYK"), image(folder / "alpha.png", "RGBA")
-        image(folder / "palette.gif", "P"), image(folder / "grey.png", "L"), image(folder / "bits.png", "1")
+        image(folder / "turned.jpg", exif=turned), image(folder / "cmyk.jpg", "CMYK")
+        image(folder / "alpha.png", "RGBA"), image(folder / "palette.gif", "P")
+        image(folder / "grey.png", "L"), image(folder / "bits.png", "1")
         deep(folder / "deep.png")
 
 
@@ -251,8 +254,8 @@ def copies_in_given_parts(root):
 
 
 BOTH = {"glass": 8, "metal": 8}, {"glass": 2, "metal": 2}, {}
-# what is understood: images of each class to train on, to validate with, to test with, the split, and what the lines say further;
-# or what the one line of refusal says
+# what is understood: images of each class to train on, to validate with, to test with, the split, and what the lines
+# say further; or what the one line of refusal says
 UNDERSTOOD = {
     nested: (*BOTH, "random, by class", "left out: nothing"),
     split_three_ways: ({"glass": 6, "metal": 6}, {"glass": 3, "metal": 3}, {"glass": 2, "metal": 2},

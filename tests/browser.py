@@ -1,5 +1,5 @@
-"""The browser that the tests of the site need, and the PNG beside each figure. `make test` runs this file: it finds one, or installs
-Debian's and says so, or says what won't be tested. The tests only look."""
+"""The browser that the tests of the site need, and the PNG beside each figure. `make test` runs this file: it finds
+one, or installs Debian's and says so, or says what won't be tested. The tests only look."""
 import os
 import shutil
 import subprocess
@@ -28,4 +28,5 @@ def install_browser() -> str: # why there is none, or nothing
 
 
 if __name__ == "__main__" and not find_browser() and (why := install_browser()):
-    print(f"No Chrome or Chromium ({why}): the tests that need one are skipped. Install one, or run .venv/bin/playwright install chromium")
+    print(f"No Chrome or Chromium ({why}): the tests that need one are skipped. "
+          "Install one, or run .venv/bin/playwright install chromium")

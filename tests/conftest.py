@@ -17,7 +17,7 @@ OFFLINE = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", 
 
 @pytest.fixture(scope="session", autouse=True)
 def _fresh_cache(tmp_path_factory):
-    "Every session fetches anew, from the mirror where it stands beside the checkout, so that no old cache hides a fault."
+    "Every session fetches anew, from the mirror where it stands beside the checkout: no old cache hides a fault."
     os.environ["BVM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     os.environ["BVM_RUNS"] = str(tmp_path_factory.mktemp("runs"))
     if MIRROR.is_dir(): os.environ["BVM_MIRROR"] = str(MIRROR)
@@ -25,7 +25,7 @@ def _fresh_cache(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def sources(_fresh_cache):
-    "The full sources, from mirror or network; tests that need them are skipped, with the reason, where neither answers."
+    "The full sources, from mirror or network; tests that need them are skipped, with the reason, if neither answers."
     from best_vision_models.sources import SourceUnavailable, fetch
 
     def get(name):
@@ -86,4 +86,5 @@ def pytest_collection_modifyitems(items):
 
 def pytest_report_header():
     "Say at the start what will not be tested here, and why."
-    if not MIRROR.is_dir(): return "no ../shared/data beside this checkout: full sources come from the network, or their tests are skipped"
+    if not MIRROR.is_dir():
+        return "no ../shared/data beside this checkout: full sources come from the network, or their tests are skipped"

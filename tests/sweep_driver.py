@@ -1,7 +1,8 @@
 """A program that runs a sweep with a tiny run function, for tests that kill it.
 
-python tests/sweep_driver.py SWEEP.yaml OUT AGENTS RUN [ADDRESS], where AGENTS may be 0 for as many as there is room for, and RUN names a function below, or is fine_tune for real training. What runs do is written to
-OUT/log.txt, one line each, so that a test can see every start and every end, also of runs that were killed.
+python tests/sweep_driver.py SWEEP.yaml OUT AGENTS RUN [ADDRESS], where AGENTS may be 0 for as many as there is room
+for, and RUN names a function below, or is fine_tune for real training. What runs do is written to OUT/log.txt, one line
+each, so that a test can see every start and every end, also of runs that were killed.
 """
 import json
 import os
@@ -45,6 +46,7 @@ def deadly(config):
 
 if __name__ == "__main__":
     sweep, out, agents, run, *address = sys.argv[1:]
-    try: print(run_sweep(sweep, out, agents=int(agents) or None, run=globals()[run] if run != "fine_tune" else None, address=(address or [None])[0]))
+    try: print(run_sweep(sweep, out, agents=int(agents) or None, run=globals()[run] if run != "fine_tune" else None,
+                         address=(address or [None])[0]))
     except BadInput as error: sys.exit(f"bad input: {error}")
     except KeyboardInterrupt: sys.exit(130)

@@ -303,7 +303,8 @@ def test_agents_die_with_the_kernel_unless_detached(server, tmp_path, detached):
 def test_without_a_login_or_a_server(server, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(BadInput, match="has no sweep"): read_wandb_sweep(f"{ENTITY}/p/nothing")
-    code = ("from best_vision_models.wandb_sweeps import create_sweep; from best_vision_models.agents import launch_agents\n"
+    code = ("from best_vision_models.wandb_sweeps import create_sweep; "
+            "from best_vision_models.agents import launch_agents\n"
             "spec = {'method': 'grid', 'parameters': {'i': {'value': 1}}}\n"
             "for call in [lambda: create_sweep(spec, project='p'), lambda: launch_agents('a/b/c', gpus='cpu')]:\n"
             "    try: call()\n    except Exception as error: print(type(error).__name__, error)\n")

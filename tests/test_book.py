@@ -54,7 +54,8 @@ def test_a_module_imports_only_modules_with_smaller_numbers():
     "One notebook, one module of its name; none has more than 400 lines."
     numbers = {exported_module(read_cells(path)): number(path) for path in notebooks(NBS)}
     del numbers[None]
-    assert [path.stem.partition("_")[2] for path in notebooks(NBS) if exported_module(read_cells(path))] == list(numbers)
+    assert [path.stem.partition("_")[2] for path in notebooks(NBS)
+            if exported_module(read_cells(path))] == list(numbers)
     for module, its_number in numbers.items():
         text = (ROOT / "best_vision_models" / f"{module}.py").read_text()
         assert len(text.splitlines()) <= 400, module
@@ -85,5 +86,6 @@ def test_no_chapter_builds_its_sentences_in_code():
     for path in notebooks(NBS):
         cells = read_cells(path)
         if exported_module(cells): continue
-        built = [cell["id"] for cell in cells if cell["cell_type"] == "code" and re.search(r"Markdown\(f", "".join(cell["source"]))]
+        built = [cell["id"] for cell in cells
+                 if cell["cell_type"] == "code" and re.search(r"Markdown\(f", "".join(cell["source"]))]
         assert built == [], path.stem

@@ -109,7 +109,8 @@ def test_imagenet(bvm, sources, offline, part, source):
 
 
 def test_imagenet_choice(bvm, offline):
-    done = bvm("imagenet", "--source", "timm_2022", "--torch", "pt111", "--layout", "nhwc", "--names", "exact", "--top", "2", "--format", "csv", env=offline)
+    done = bvm("imagenet", "--source", "timm_2022", "--torch", "pt111", "--layout", "nhwc", "--names", "exact",
+               "--top", "2", "--format", "csv", env=offline)
     assert table(done.stdout).model.tolist() == ["levit_128s", "regnetx_002"] and "pt111" in done.stderr
     one_line(bvm("imagenet", "--source", "timm_2022", "--torch", "pt112", "--layout", "nhwc", env=offline), 1)
 
@@ -160,8 +161,10 @@ def test_all_runs_failed(bvm, tmp_path):
     assert (done.returncode, done.stdout.strip()) == (0, COLUMNS) and "no model is left" in done.stderr
 
 
-RESULTS = "model,top1,top1_err,top5,top5_err,param_count,img_size,cropt_pct,interpolation\nlevit_128,78.486,21.514,94.01,5.99,9.21,224,0.9,bicubic\n"
-BENCHMARK = "model,infer_samples_per_sec,infer_step_time,infer_batch_size,infer_img_size,param_count\nlevit_128,14657.83,69.849,1024,224,9.21\n"
+RESULTS = ("model,top1,top1_err,top5,top5_err,param_count,img_size,cropt_pct,interpolation\n"
+           "levit_128,78.486,21.514,94.01,5.99,9.21,224,0.9,bicubic\n")
+BENCHMARK = ("model,infer_samples_per_sec,infer_step_time,infer_batch_size,infer_img_size,param_count\n"
+             "levit_128,14657.83,69.849,1024,224,9.21\n")
 
 
 def test_folder_of_an_older_timm(bvm, tmp_path):
@@ -175,7 +178,8 @@ def test_folder_of_an_older_timm(bvm, tmp_path):
 
 @pytest.mark.parametrize("file,content", [
     ("results-imagenet.csv", ""), ("results-imagenet.csv", "<html>404</html>"), ("results-imagenet.csv", "a,b\n1,2\n"),
-    ("benchmark-infer-amp-nhwc-pt110-cu113-rtx3090.csv", ""), ("benchmark-infer-amp-nhwc-pt110-cu113-rtx3090.csv", "a,b\n1,2\n"),
+    ("benchmark-infer-amp-nhwc-pt110-cu113-rtx3090.csv", ""),
+    ("benchmark-infer-amp-nhwc-pt110-cu113-rtx3090.csv", "a,b\n1,2\n"),
     ("benchmark-infer-amp-nhwc-pt110-cu113-rtx3090.csv", BENCHMARK.replace("14657.83", "fast")),
     ("results-imagenet.csv", RESULTS.replace("78.486", "good")),
 ])
@@ -199,7 +203,8 @@ def test_checksum_mismatch(bvm, tmp_path, offline):
     (tmp_path / "mirror" / "timm-0.6.5-py3-none-any.whl").write_text("not timm")
     done = bvm("data", "check", env=offline | {"BVM_MIRROR": str(tmp_path / "mirror")})
     assert done.returncode == 1 and "NOT OK timm_0_6_5" in done.stdout and "ok     published_tables" in done.stdout
-    assert "is not a folder" in one_line(bvm("rank", "fastai_timm", env=offline | {"BVM_MIRROR": str(tmp_path / "no")}), 2)
+    done = bvm("rank", "fastai_timm", env=offline | {"BVM_MIRROR": str(tmp_path / "no")})
+    assert "is not a folder" in one_line(done, 2)
 
 
 def test_shipped_summary_without_network(bvm, offline):
@@ -224,7 +229,8 @@ except OSError as error: print("OSError", error)
 
 
 def test_reader_that_stops_reading():
-    command = f"{sys.executable} -c 'import sys; from best_vision_models.cli import main; sys.exit(main())' imagenet --format csv | head -1"
+    command = (f"{sys.executable} -c 'import sys; from best_vision_models.cli import main; sys.exit(main())' "
+               "imagenet --format csv | head -1")
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
 
@@ -247,7 +253,8 @@ def test_help_of_fine_tune_shows_types_choices_and_defaults_without_torch():
     for name, field in FineTuneConfig.model_fields.items():
         default = "" if field.default_factory or field.default is None else f" [default: {field.default}]"
         assert re.search(rf"--{name}(, --\w+)? <[\w|]+> {re.escape(field.description + default)}", shown), name
-    for flag in ("--pool <concat|avg>", "--learning_rate <float>", "--repeat, --num_experiments <int>", "--pretrained <True"):
+    for flag in ("--pool <concat|avg>", "--learning_rate <float>", "--repeat, --num_experiments <int>",
+                 "--pretrained <True"):
         assert flag in shown
 
 
@@ -268,16 +275,18 @@ def test_mistakes_in_a_run_are_found_before_torch(flags, says):
     assert (done.returncode, done.stdout, heavy) == (2, "", "") and said.startswith("bvm: ") and says in said, done
 
 
-def commands(group=typer.main.get_command(app), path=()):
+def commands(group, path=()):
     "Every command of `bvm` and the words that call it."
     for name, command in group.commands.items():
         if hasattr(command, "commands"): yield from commands(command, (*path, name))
         else: yield (*path, name), command
 
 
-@pytest.mark.parametrize("path,command", [pytest.param(*each, id=" ".join(each[0])) for each in commands()])
+@pytest.mark.parametrize("path,command", [
+    pytest.param(*each, id=" ".join(each[0])) for each in commands(typer.main.get_command(app))])
 def test_hyphens_do_for_underscores_and_abbreviations_for_nothing(capsys, path, command):
-    flags = {flag: param for param in command.params for flag in (*param.opts, *param.secondary_opts) if flag.startswith("--")}
+    flags = {flag: param for param in command.params
+             for flag in (*param.opts, *param.secondary_opts) if flag.startswith("--")}
     for flag, param in flags.items():
         if flag == "--help": continue
         assert main([*path, "--" + flag[2:].replace("_", "-"), *([] if param.is_flag else ["1"]), "--colour"]) == 2

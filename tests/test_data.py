@@ -38,12 +38,14 @@ def test_published_tables(name):
 def test_published_heads(part):
     "The head() tables of the second article, index included."
     file = MIRROR / "expected" / f"timm_{part}_head.csv"
-    printed = pd.read_csv(file if file.exists() else data_dir() / "published" / f"imagenet_{part}_head.csv", comment="#", dtype=str)
-    head = article_models(read_benchmark(part, "timm_2022", names="exact", torch="pt111", layout="nhwc")).head().reset_index()
+    printed = pd.read_csv(file if file.exists() else data_dir() / "published" / f"imagenet_{part}_head.csv",
+                          comment="#", dtype=str)
+    benchmark = read_benchmark(part, "timm_2022", names="exact", torch="pt111", layout="nhwc")
+    head = article_models(benchmark).head().reset_index()
     for column in printed:
         digits = printed[column].str.partition(".")[2].str.len().max()
         numeric = pd.api.types.is_numeric_dtype(head[column])
-        shown = head[column].map(lambda value: f"{value:.{digits}f}") if numeric else head[column]
+        shown = head[column].map(lambda value, digits=digits: f"{value:.{digits}f}") if numeric else head[column]
         assert shown.tolist() == printed[column].tolist(), column
 
 
@@ -62,7 +64,8 @@ def test_shipped_tables_are_what_build_gives(name, sources):
 def test_every_source_is_pinned_and_licensed():
     for source in read_sources().values():
         assert source.about and source.licence
-        assert source.path or source.sha256 or source.files or source.name in ("final_sweep", "planet_sample", "pets_sample")
+        assert (source.path or source.sha256 or source.files
+                or source.name in ("final_sweep", "planet_sample", "pets_sample"))
         if source.path: assert (data_dir() / source.path).is_file()
 
 

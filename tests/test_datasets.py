@@ -1,4 +1,4 @@
-"""What notebook 01 can't test: real photographs from the mirror, and every way in which images and labels can be wrong."""
+"""What notebook 01 can't test: real photographs from the mirror, and every way in which images and labels go wrong."""
 
 import os
 import random
@@ -41,7 +41,8 @@ def mine(tmp_path, cache):
     "Three class folders of ten digits each."
     for name in DIGIT_NAMES[:3]:
         (tmp_path / "mine" / name).mkdir(parents=True)
-        for f in sorted((images_path("digits") / "images").glob(f"{name}_*"))[:10]: shutil.copy(f, tmp_path / "mine" / name)
+        for f in sorted((images_path("digits") / "images").glob(f"{name}_*"))[:10]:
+            shutil.copy(f, tmp_path / "mine" / name)
     return tmp_path / "mine"
 
 
@@ -68,17 +69,27 @@ def test_planet_split_is_the_article_s(real_images, seed):
 
 def test_several_tags_in_your_own_csv(tmp_path, cache):
     shutil.copytree(images_path("digit_pairs") / "train", tmp_path / "photos")
-    tags = (images_path("digit_pairs") / "labels.csv").read_text().replace("pair_", "photos/pair_").replace(",", ".jpg,")
+    tags = (images_path("digit_pairs") / "labels.csv").read_text()
+    tags = tags.replace("pair_", "photos/pair_").replace(",", ".jpg,")
     (tmp_path / "mine.csv").write_text(tags.replace("image_name.jpg", "file"))
     dls = get_dls(str(tmp_path / "mine.csv"), 8, 16)
     assert list(dls.vocab) == sorted(DIGIT_NAMES)
     assert dls.one_batch()[1].shape == (8, 10)
 
 
+def spoiled_csv(image: str) -> dict[str, bytes]:
+    "What stands in the CSV file, by what is wrong with it."
+    return {"missing image": f"file,tags\none/{image},one\none/gone.png,one\n".encode(),
+            "missing tag": f"file,tags\none/{image},one\none/{image},\n".encode(),
+            "empty CSV": b"", "web page": b"<!DOCTYPE html>\n<html>\n", "binary": bytes(range(256))}
+
+
 def damage(mine, how):
     "Spoils one thing and returns the data set's path."
-    image = next((mine / "one").iterdir())
-    csv = mine / "labels.csv"
+    csv, contents = mine / "labels.csv", spoiled_csv(next((mine / "one").iterdir()).name)
+    if how in contents:
+        csv.write_bytes(contents[how])
+        return str(csv)
     if how == "truncated JPEG":
         Image.effect_noise((300, 300), 50).save(mine / "one" / "x.jpg")
         (mine / "one" / "x.jpg").write_bytes((mine / "one" / "x.jpg").read_bytes()[:-2000])
@@ -87,12 +98,7 @@ def damage(mine, how):
     if how == "one class": shutil.rmtree(mine / "zero"), shutil.rmtree(mine / "one")
     if how == "no classes": return str(mine / "one")
     if how == "no images": return str((mine / "nothing").mkdir() or mine / "nothing")
-    if how == "missing image": csv.write_text(f"file,tags\none/{image.name},one\none/gone.png,one\n")
-    if how == "empty CSV": csv.write_text("")
-    if how == "web page": csv.write_text("<!DOCTYPE html>\n<html>\n")
-    if how == "missing tag": csv.write_text(f"file,tags\none/{image.name},one\none/{image.name},\n")
-    if how == "binary": csv.write_bytes(bytes(range(256)))
-    return str(csv if csv.exists() else mine)
+    return str(mine)
 
 
 @pytest.mark.parametrize("how, says", {
@@ -160,7 +166,7 @@ def test_over_seeds_nothing_is_parted_and_classes_keep_their_shares(data_set, tm
         held = table.explode("labels").groupby("labels").part.agg(lambda parts: (parts == "valid").sum())
         n_images = table.labels.explode().value_counts().reindex(held.index)
         off = (held - 0.2 * n_images).abs()
-        near = {awkward.copies: 3, awkward.several_tags: 2}.get(data_set, 1) # three copies of each image; tags come together
+        near = {awkward.copies: 3, awkward.several_tags: 2}.get(data_set, 1) # three copies of each; tags come together
         assert (off <= near).all() and (held > 0).equals(n_images > 1), (seed, held)
         again = split_images(images, seed).table
         assert again[again.part != "test"].part.tolist() == table.part.tolist()
@@ -170,7 +176,7 @@ def test_over_seeds_nothing_is_parted_and_classes_keep_their_shares(data_set, tm
 
 @pytest.mark.parametrize("n_groups, n_classes, pure", [(30, 3, False), (30, 3, True), (100, 10, True), (12, 2, False)])
 def test_groups_are_split_as_evenly_as_scikit_learn_s(n_groups, n_classes, pure):
-    "Groups of very different sizes, each of one class or of all: nearer to a fifth of each class than `StratifiedGroupKFold`."
+    "Groups of many sizes, each of one class or of all: nearer to a fifth of each class than `StratifiedGroupKFold`."
     draw, off = np.random.RandomState(0), {"ours": [], "theirs": []}
     for seed in range(20):
         groups = np.repeat(np.arange(n_groups), draw.geometric(0.15, n_groups))
@@ -219,8 +225,8 @@ def test_each_kind_of_image_is_what_its_maker_saw(tmp_path):
 def test_what_was_understood_is_said_once_and_is_in_the_row(tmp_path, caplog):
     "Also in a run that fails; and rows of before, which don't have it, are read beside it."
     data_set = awkward.make(awkward.one_image_class, tmp_path)
-    config = {"dataset": data_set, "model_name": "test_resnet", "pretrained": False, "img_size": 16, "batch_size": 4, "epochs": 1,
-              "precision": "fp32"}
+    config = {"dataset": data_set, "model_name": "test_resnet", "pretrained": False, "img_size": 16, "batch_size": 4,
+              "epochs": 1, "precision": "fp32"}
     caplog.clear()
     rows = [fine_tune(read_config(**config, **more)) for more in ({}, {"repeat": 2}, {"learning_rate": 1e30})]
     said = [record.getMessage() for record in caplog.records if "to train on" in record.getMessage()]
@@ -267,14 +273,15 @@ def test_cached_batches_of_awkward_images_are_those_without_a_cache(tmp_path, re
     path = awkward.make(awkward.kinds, tmp_path)
     for data_set in (awkward.is_valid, awkward.train_and_test): awkward.make(data_set, tmp_path)
     for dataset in (path, str(tmp_path / "is_valid" / "labels.csv"), str(tmp_path / "train_and_test")):
-        plain, cached = (batches(dataset, resize_method, image_cache, 2, batch_size=4) for image_cache in ("off", "auto"))
+        plain, cached = (batches(dataset, resize_method, image_cache, 2, batch_size=4)
+                         for image_cache in ("off", "auto"))
         assert len(plain) == len(cached) > 1
         for (x1, y1), (x2, y2) in zip(plain, cached): assert torch.equal(x1, x2) and torch.equal(y1, y2)
 
 
 @pytest.mark.parametrize("dataset, resize_method, workers", [
-    ("pets", "squish", 2), ("pets", "crop", 2), ("pets", "crop", 0), ("pets", "pad", 2), ("planet", "crop", 2), ("planet", "squish", 0),
-    ("digits", "crop", 2), ("digit_pairs", "pad", 2)])
+    ("pets", "squish", 2), ("pets", "crop", 2), ("pets", "crop", 0), ("pets", "pad", 2),
+    ("planet", "crop", 2), ("planet", "squish", 0), ("digits", "crop", 2), ("digit_pairs", "pad", 2)])
 def test_cached_batches_are_fastai_s(request, dataset, resize_method, workers):
     "Images, labels, their order, types and memory layout: with as many workers as fastai would use, and with none."
     if dataset in ("pets", "planet"): request.getfixturevalue("real_images")
@@ -301,8 +308,8 @@ print(dls.train.pixels is not None, float(dls.valid.one_batch()[0].sum()))
 def test_a_cache_is_whole_or_not_there(tmp_path):
     "A full disk, a process killed while it writes, and two that want the same cache at the same moment."
     environment = {**os.environ, "BVM_CACHE": str(tmp_path)}
-    start = lambda *size: subprocess.Popen([sys.executable, "-W", "ignore", "-c", FILL, *size], env=environment, text=True,
-                                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    start = lambda *size: subprocess.Popen([sys.executable, "-W", "ignore", "-c", FILL, *size], env=environment,
+                                           text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out, err = start("1000000").communicate()
     cached, total = out.split()
     assert cached == "False" and "no image cache (File too large): every epoch decodes" in err

@@ -1,7 +1,8 @@
-"""What notebook 02 can't test: the article's lines on real photographs, all its models, weights, memory, W&B, real processes.
+"""What notebook 02 can't test: the article's lines on real photographs, all its models, weights, memory, W&B,
+real processes.
 
-`BVM_ALL_MODELS=1 pytest tests/test_fine_tune.py -k trains` gives each of the article's 86 models a real training step (minutes);
-without it each is built, and a few of every kind are trained.
+`BVM_ALL_MODELS=1 pytest tests/test_fine_tune.py -k trains` gives each of the article's 86 models a real training step
+(minutes); without it each is built, and a few of every kind are trained.
 """
 
 import json
@@ -110,17 +111,19 @@ def article_planet(path, size, method, seed):
 def test_same_result_as_the_article_s_lines(real_images, dataset, article, capsys):
     if torch.cuda.is_available(): pytest.skip("to the last digit on a CPU only")
     dls, expected = article(real_images / dataset, 64, "crop", 42)
-    row = fine_tune(read_config(dataset=dataset, model_name="resnet10t", pretrained=False, learning_rate=0.02, img_size=64,
-                                epochs=1, precision="fp32"))
+    row = fine_tune(read_config(dataset=dataset, model_name="resnet10t", pretrained=False, learning_rate=0.02,
+                                img_size=64, epochs=1, precision="fp32"))
     assert row["error_rate"] == expected
-    assert row["state"] == "finished" and row["dataset"] == dataset and row["fit_time"] > 0 and row["image_cache"] == "auto"
+    assert row["state"] == "finished" and row["dataset"] == dataset and row["fit_time"] > 0
+    assert row["image_cache"] == "auto"
     check_row(row)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["digits", "digit_pairs"])
 def test_same_result_with_and_without_the_image_cache(quick, dataset):
-    rows = [fine_tune(read_config(**quick(dataset=dataset, img_size=16, batch_size=64, image_cache=c))) for c in ("auto", "off")]
+    rows = [fine_tune(read_config(**quick(dataset=dataset, img_size=16, batch_size=64, image_cache=c)))
+            for c in ("auto", "off")]
     assert [row["image_cache"] for row in rows] == ["auto", "off"]
     measures = ["error_rate", "valid_loss", "train_loss"]
     if not torch.cuda.is_available(): assert [rows[0][m] for m in measures] == [rows[1][m] for m in measures]
@@ -148,7 +151,8 @@ ONE_OF_EACH_KIND = ["resnet26d", "convnext_tiny", "levit_128s", "mobilevit_xxs",
 
 @pytest.mark.skipif(not PUBLISHED.exists(), reason=f"no mirror at {MIRROR}")
 def test_all_models_of_the_article_build():
-    names, table = models_of_2022(), read_table(TAGS_OF_2022).set_index("model_name").weights if TAGS_OF_2022.exists() else {}
+    names = models_of_2022()
+    table = read_table(TAGS_OF_2022).set_index("model_name").weights if TAGS_OF_2022.exists() else {}
     assert len(names) == 86
     for name in names:
         model = find_model(name)
@@ -157,15 +161,17 @@ def test_all_models_of_the_article_build():
         assert timm.is_model_pretrained(model.weights), name
 
 
-@pytest.mark.parametrize("name", models_of_2022() if os.environ.get("BVM_ALL_MODELS") else
-                         ONE_OF_EACH_KIND[::3] + [pytest.param(name, marks=pytest.mark.slow) for name in ONE_OF_EACH_KIND if name not in ONE_OF_EACH_KIND[::3]])
+@pytest.mark.parametrize("name", models_of_2022() if os.environ.get("BVM_ALL_MODELS") else ONE_OF_EACH_KIND[::3] +
+                         [pytest.param(name, marks=pytest.mark.slow) for name in ONE_OF_EACH_KIND
+                          if name not in ONE_OF_EACH_KIND[::3]])
 def test_a_model_predicts_and_trains(name):
     "One forward pass and one step of training, with a head for one label and pooling concat, and for several and avg."
     model = find_model(name)
     images = torch.randn(2, 3, 224, 224)
     for pool, n_out, loss, target in [("concat", 37, torch.nn.CrossEntropyLoss(), torch.tensor([3, 5])),
                                       ("avg", 17, torch.nn.BCEWithLogitsLoss(), torch.rand(2, 17).round())]:
-        net, _ = create_timm_model(model.weights, n_out, default_split, False, concat_pool=pool == "concat", **model.arguments)
+        net, _ = create_timm_model(model.weights, n_out, default_split, False, concat_pool=pool == "concat",
+                                   **model.arguments)
         head_pools = "Pool" in type(net[1][0]).__name__
         assert head_pools == model.pools, name
         before = [p.detach().clone() for p in list(net.parameters())[:3]]
@@ -311,7 +317,7 @@ def test_a_batch_that_does_not_fit_is_halved(quick, monkeypatch):
     assert len(learners) == 3 and learners[-1].sizes[0] == 2
     plain = small_memory(monkeypatch, fits=8)
     assert row["run_id"] == fine_tune(read_config(**quick()))["run_id"]
-    # 29 training images: 3 whole batches an epoch; of the 14 pairs, the last 2 of an epoch wait for the next one's batch
+    # 29 training images: 3 whole batches an epoch; of the 14 pairs, an epoch's last 2 wait for the next one's batch
     assert plain[0].steps == 6 and learners[-1].steps in (6, 7)
 
 
@@ -347,14 +353,16 @@ def test_predictions_beside_the_run(tmp_path, quick, capsys):
     row = json.loads(capsys.readouterr().out)
     with np.load(tmp_path / f"{row['run_id']}.preds.npz", allow_pickle=False) as kept:
         assert (kept["preds"].argmax(1) != kept["targets"]).mean() == pytest.approx(row["error_rate"], abs=1e-6)
-        assert all(file.split("/")[0] == kept["classes"][target] for file, target in zip(kept["files"], kept["targets"]))
-    assert row["run_id"] == json.loads((tmp_path / f"{row['run_id']}.json").read_text())["run_id"] and "preds" not in row
+        assert all(file.split("/")[0] == kept["classes"][target]
+                   for file, target in zip(kept["files"], kept["targets"]))
+    assert row["run_id"] == json.loads((tmp_path / f"{row['run_id']}.json").read_text())["run_id"]
+    assert "preds" not in row
 
 
 # --- Weights & Biases
 
 def records_in(file):
-    "The protobuf records of a .wandb file: a LevelDB log of 32 KiB blocks after a header of 7 bytes, read without wandb's help."
+    "The protobuf records of a .wandb file, a LevelDB log of 32 KiB blocks after a header of 7 bytes, without wandb."
     from wandb.proto.wandb_internal_pb2 import Record
     data, position, record = file.read_bytes(), 7, b""
     while position + 7 <= len(data):
@@ -371,8 +379,10 @@ def offline_records(folder):
     "Config and summary of the one offline run in `folder`, and its number of history lines."
     config, summary, history = {}, {}, 0
     for record in records_in(next(folder.rglob("run-*.wandb"))):
-        for c in (*record.run.config.update, *record.config.update): config[c.key or c.nested_key[0]] = json.loads(c.value_json)
-        for s in (*record.run.summary.update, *record.summary.update): summary[s.key or s.nested_key[0]] = json.loads(s.value_json)
+        for c in (*record.run.config.update, *record.config.update):
+            config[c.key or c.nested_key[0]] = json.loads(c.value_json)
+        for s in (*record.run.summary.update, *record.summary.update):
+            summary[s.key or s.nested_key[0]] = json.loads(s.value_json)
         history += record.HasField("history")
     return config, summary, history
 
@@ -386,7 +396,8 @@ def test_offline_run_can_be_read_back(quick, tmp_path):
     row = json.loads(done.stdout)
     config, summary, history = offline_records(tmp_path)
     assert config["learning_rate"] == 0.02 and config["model_name"] == "regnetx_002" and config["repeat"] == 1
-    assert summary["error_rate"] == pytest.approx(row["error_rate"]) and summary["fit_time"] == pytest.approx(row["fit_time"])
+    assert summary["error_rate"] == pytest.approx(row["error_rate"])
+    assert summary["fit_time"] == pytest.approx(row["fit_time"])
     assert summary["model_family"] == "regnetx" and "GPU_mem" in summary
     assert history > 0
     assert key not in done.stdout + done.stderr
@@ -402,7 +413,8 @@ def test_as_a_wandb_agent_calls_it(quick, tmp_path):
     row = json.loads(done.stdout)
     assert done.stdout.count("\n") == 1 and row["repeat"] == 2
     lines = done.stderr.split("\n")  # a log file: a line an epoch, no bar
-    assert sum(line.startswith("epoch ") for line in lines) == 2 and "\r" not in done.stderr and max(map(len, lines)) < 200
+    assert sum(line.startswith("epoch ") for line in lines) == 2
+    assert "\r" not in done.stderr and max(map(len, lines)) < 200
     assert json.loads((tmp_path / "runs" / f"{row['run_id']}.json").read_text()) == row
     check_row(row)
 
@@ -416,11 +428,13 @@ def test_bad_input_is_one_line_and_exit_status_2(quick, tmp_path):
 
 
 @pytest.mark.parametrize("flags, says", [
-    (["--model_name", "resnet1000"], "did you mean"), (["--pool", "max"], "'concat' or 'avg'"), (["--epochs", "0"], "epochs"),
-    (["--learning_rate", "-1"], "learning_rate"), (["--learning_rate", "nan"], "learning_rate"), (["--batch_size", "x"], "batch_size"),
+    (["--model_name", "resnet1000"], "did you mean"), (["--pool", "max"], "'concat' or 'avg'"),
+    (["--epochs", "0"], "epochs"), (["--learning_rate", "-1"], "learning_rate"),
+    (["--learning_rate", "nan"], "learning_rate"), (["--batch_size", "x"], "batch_size"),
     (["--dataset", "cifar"], "cifar"), (["--resize_method", "stretch"], "resize_method"),
     (["--model", "resnet18"], "did you mean --model_name?"),
-    (["--wandb_mode", "dryrun"], "wandb_mode"), (["--precision", "fp8"], "precision"), (["--accumulate", "5"], "accumulate"),
+    (["--wandb_mode", "dryrun"], "wandb_mode"), (["--precision", "fp8"], "precision"),
+    (["--accumulate", "5"], "accumulate"),
 ])
 def test_bad_flags(flags, says, capsys):
     assert main(["--pretrained=False", "--dataset=digits", *flags]) == 2
@@ -436,7 +450,8 @@ def test_no_gpu_where_one_was_asked_for(capsys):
 
 @pytest.mark.slow
 def test_wandb_without_a_login(quick, tmp_path):
-    env = {k: v for k, v in os.environ.items() if k != "WANDB_API_KEY"} | {"HOME": str(tmp_path), "WANDB_DIR": str(tmp_path)}
+    env = {k: v for k, v in os.environ.items() if k != "WANDB_API_KEY"} | {
+        "HOME": str(tmp_path), "WANDB_DIR": str(tmp_path)}
     flags = [f"--{k}={v}" for k, v in quick(wandb_mode="online").items()]
     done = subprocess.run([sys.executable, "-m", "best_vision_models.fine_tune", *flags], cwd=REPO, text=True, env=env,
                           capture_output=True, stdin=subprocess.DEVNULL, timeout=900)
@@ -446,8 +461,9 @@ def test_wandb_without_a_login(quick, tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_leaves_nothing(quick, tmp_path):
     flags = [f"--{k}={v}" for k, v in quick(epochs=1000, dataset="digits").items()]
-    process = subprocess.Popen([sys.executable, "-m", "best_vision_models.fine_tune", *flags, "--out", tmp_path / "runs"],
-                               cwd=REPO, stdout=subprocess.PIPE, stderr=(tmp_path / "err").open("w"), text=True)
+    command = [sys.executable, "-m", "best_vision_models.fine_tune", *flags, "--out", tmp_path / "runs"]
+    process = subprocess.Popen(command, cwd=REPO, text=True, stdout=subprocess.PIPE,
+                               stderr=(tmp_path / "err").open("w"))
     for _ in range(600):
         if "epoch" in (tmp_path / "err").read_text(): break
         time.sleep(0.1)

@@ -10,8 +10,10 @@ def simulate(true_error: np.ndarray, run_std: np.ndarray, n_runs: np.ndarray, rn
     "The summary of a sweep with normal errors of `run_std` around `true_error`."
     errors = true_error[:, None] + run_std[:, None] * rng.standard_normal((len(true_error), n_runs.max()))
     errors[np.arange(n_runs.max()) >= n_runs[:, None]] = np.nan
-    return pd.DataFrame({"dataset": "pets", "model_name": [f"model{i}" for i in range(len(true_error))], "n_runs": n_runs,
-                         "error_rate": np.nanmin(errors, 1), "error_rate_mean": np.nanmean(errors, 1), "error_rate_std": np.nanstd(errors, 1, ddof=1)})
+    return pd.DataFrame({
+        "dataset": "pets", "model_name": [f"model{i}" for i in range(len(true_error))], "n_runs": n_runs,
+        "error_rate": np.nanmin(errors, 1), "error_rate_mean": np.nanmean(errors, 1),
+        "error_rate_std": np.nanstd(errors, 1, ddof=1)})
 
 
 def binomial_std(error): return 0.02 * (error * (1 - error)) ** 0.5
@@ -19,7 +21,7 @@ def binomial_std(error): return 0.02 * (error * (1 - error)) ** 0.5
 
 @pytest.mark.slow
 def test_intervals_cover():
-    "90% intervals hold the truth 87 to 93% of the time over 1,000 sweeps: models with few runs or many, that vary alike or differently."
+    "90% intervals hold the truth 87 to 93% of the time in 1,000 sweeps, with few runs or many, that vary alike or not."
     rng, rows = np.random.default_rng(1), []
     for sweep in range(1000):
         true_error, n_runs, differently = rng.uniform(0.04, 0.15, 20), rng.choice([3, 6, 12], 20), sweep % 2 == 1
@@ -27,20 +29,22 @@ def test_intervals_cover():
         table = error_interval(simulate(true_error, binomial_std(true_error) * varies, n_runs, rng))
         inside = (table.error_rate_low <= true_error) & (true_error <= table.error_rate_high)
         rows += zip([differently] * 20, n_runs, inside)
-    covered = pd.DataFrame(rows, columns=["differently", "n_runs", "inside"]).groupby(["differently", "n_runs"]).inside.mean()
+    covered = pd.DataFrame(rows, columns=["differently", "n_runs", "inside"])
+    covered = covered.groupby(["differently", "n_runs"]).inside.mean()
     assert len(covered) == 6 and covered.between(0.87, 0.93).all(), covered
 
 
 def test_intervals_for_new_images_cover():
-    "Each image has its own chance to be got wrong; all runs of all models are judged by the same images, then by all there are."
+    "Each image has its own chance to be got wrong; all runs are judged by the same images, then by all there are."
     rng, covered, same_images = np.random.default_rng(3), [], []
     for _ in range(100):
         hard = rng.beta(0.15, 2.5, (400, 1))  # of 400 images; a population with mean 0.0566
         chance = np.broadcast_to(hard, (400, 20))
         errors = np.array([(rng.random((400, 20)) < chance).mean(axis=0) for _ in range(3)])
         table = error_interval(pd.DataFrame({
-            "dataset": "pets", "model_name": [f"model{i}" for i in range(20)], "n_runs": 3, "error_rate": errors.min(axis=0),
-            "error_rate_mean": errors.mean(axis=0), "error_rate_std": errors.std(axis=0, ddof=1)}), images=400)
+            "dataset": "pets", "model_name": [f"model{i}" for i in range(20)], "n_runs": 3,
+            "error_rate": errors.min(axis=0), "error_rate_mean": errors.mean(axis=0),
+            "error_rate_std": errors.std(axis=0, ddof=1)}), images=400)
         true_error = 0.15 / 2.65
         covered.append(((table.new_images_low <= true_error) & (true_error <= table.new_images_high)).mean())
         same_images.append(((table.error_rate_low <= true_error) & (true_error <= table.error_rate_high)).mean())
@@ -56,7 +60,8 @@ def test_probability_of_the_top_five_is_calibrated():
         in_top = np.argsort(np.argsort(true_error)) < 5
         tables.append(pd.DataFrame({"said": probability_in_top(summary, draws=500, seed=sweep), "happened": in_top}))
     table = pd.concat(tables)
-    bins = table.groupby(pd.cut(table.said, [0, 0.05, 0.2, 0.4, 0.6, 0.8, 1], include_lowest=True), observed=True).mean()
+    bins = table.groupby(pd.cut(table.said, [0, 0.05, 0.2, 0.4, 0.6, 0.8, 1], include_lowest=True),
+                         observed=True).mean()
     assert len(bins) == 6 and (bins.said - bins.happened).abs().max() < 0.07, bins
 
 

@@ -32,7 +32,8 @@ LIGHT = ["sources", "runs", "scores", "timm_benchmarks", "charts", "settings", "
 @pytest.mark.parametrize("module", LIGHT)
 def test_import_is_light(module):
     "Readers of results don't wait for torch; how long they do wait is measured in bench/."
-    code = f"import sys, best_vision_models.{module}; print([m for m in ('torch', 'timm', 'fastai', 'wandb', 'ray') if m in sys.modules])"
+    code = (f"import sys, best_vision_models.{module}; "
+            "print([m for m in ('torch', 'timm', 'fastai', 'wandb', 'ray') if m in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -43,7 +44,8 @@ def test_library_is_what_the_notebooks_export(tmp_path):
         copy(ROOT / part, tmp_path / part)
     subprocess.run([Path(sys.executable).parent / "nbdev-export"], cwd=tmp_path, check=True)
     for module in sorted((ROOT / "best_vision_models").glob("*.py")):
-        assert module.read_text() == (tmp_path / "best_vision_models" / module.name).read_text(), f"{module.name}: run make prepare"
+        exported = (tmp_path / "best_vision_models" / module.name).read_text()
+        assert module.read_text() == exported, f"{module.name}: run make prepare"
 
 
 def test_wheel_carries_its_tables(tmp_path):
@@ -52,9 +54,12 @@ def test_wheel_carries_its_tables(tmp_path):
     source = tmp_path / "source"
     shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".git", ".venv", "_site", "build", "*.egg-info"))
     subprocess.run([*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, source], check=True)
-    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--target", tmp_path / "site", *tmp_path.glob("*.whl")], check=True)
-    code = "import best_vision_models.scores as s; print(s.__file__); print(s.rank(s.read_summary('final_sweep_published')).model_name[0])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")})
+    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--target", tmp_path / "site", *tmp_path.glob("*.whl")],
+                   check=True)
+    code = ("import best_vision_models.scores as s; print(s.__file__); "
+            "print(s.rank(s.read_summary('final_sweep_published')).model_name[0])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path,
+                          env={"PYTHONPATH": str(tmp_path / "site")})
     assert str(tmp_path) in done.stdout and "convnext_tiny_in22k" in done.stdout
 
 
@@ -63,14 +68,16 @@ PUBLISHED = read_summary("final_sweep_published")
 # Each exported function of the light modules that keeps only the rows of a name it is given, called with a typo.
 TYPOS = {
     "charts.error_by_fit_time": (lambda: error_by_fit_time(PUBLISHED, ["vit", "convnxt"]), "convnext"),
-    "charts.accuracy_by_speed": (lambda: accuracy_by_speed(read_benchmark("infer", "timm_2022"), "infer", ["levitt"]), "levit"),
+    "charts.accuracy_by_speed": (lambda: accuracy_by_speed(read_benchmark("infer", "timm_2022"), "infer", ["levitt"]),
+                                 "levit"),
     "scores.rank": (lambda: rank(PUBLISHED, "planets"), "planet"),
     "scores.pick_models": (lambda: pick_models(PUBLISHED, "pest", 60), "pets"),
     "runs.read_preds": (lambda: read_preds(data_dir() / "summaries" / "ensembles_digits.csv", "digit"), "digits"),
     "timm_benchmarks.choose_benchmark": (lambda: choose_benchmark("infer", "timm_2026", device="rtx390"), "rtx3090"),
     "timm_benchmarks.read_benchmark": (lambda: read_benchmark("infer", "timm_2026", device="509O"), "5090"),
     "timm_benchmarks.unmatched": (lambda: unmatched("infer", "timm_2026", device="rtx3900"), "rtx3090"),
-    "timm_benchmarks.models_on_devices": (lambda: models_on_devices({"mine": dict(device="pro6000maq")}), "pro6000maxq"),
+    "timm_benchmarks.models_on_devices": (lambda: models_on_devices({"mine": dict(device="pro6000maq")}),
+                                          "pro6000maxq"),
 }
 
 
@@ -87,7 +94,8 @@ def test_no_function_that_takes_a_name_is_left_out_of_typos():
     `weights_named` gives None for an unknown name; `find_model` has tests of its own.
     """
     takes = {"family", "families", "dataset", "datasets", "device", "devices", "model_name", "models", "choice"}
-    tables = {"family", "family_colour", "ranks_by_offset", "behind_front", "shortlist", "near_other_fronts", "weights_of", "weights_named", "find_model"}
+    tables = {"family", "family_colour", "ranks_by_offset", "behind_front", "shortlist", "near_other_fronts",
+              "weights_of", "weights_named", "find_model"}
     for name in ("models", "runs", "timm_benchmarks", "scores", "uncertainty", "comparisons", "ensembles", "charts"):
         module = importlib.import_module(f"best_vision_models.{name}")
         for function in (getattr(module, exported) for exported in module.__all__):
@@ -97,7 +105,8 @@ def test_no_function_that_takes_a_name_is_left_out_of_typos():
 
 PAIRS = { # today's name: the retired one
     "efficientnet_b2": "efficientnet_b2a", "efficientnet_b3": "efficientnet_b3a", "mnasnet_100": "mnasnet_b1",
-    "semnasnet_100": "mnasnet_a1", "seresnext26t_32x4d": "seresnext26tn_32x4d", "vit_base_r50_s16_384": "vit_base_resnet50_384"}
+    "semnasnet_100": "mnasnet_a1", "seresnext26t_32x4d": "seresnext26tn_32x4d",
+    "vit_base_r50_s16_384": "vit_base_resnet50_384"}
 
 
 @pytest.mark.parametrize("source", ["timm_2022", "timm_2026"])
@@ -106,7 +115,8 @@ def test_one_checkpoint_is_one_row_under_its_current_name(sources, source):
     sources(source)
     twice = set()
     for file in list_benchmarks(source).itertuples():
-        choice = {column: getattr(file, column) for column in ("precision", "layout", "torch", "cuda", "device", "compiled")}
+        choice = {column: getattr(file, column)
+                  for column in ("precision", "layout", "torch", "cuda", "device", "compiled")}
         benchmark = read_benchmark(file.part, source, **choice)
         assert not benchmark.duplicated(["weights", "img_size"]).any(), file.file
         merged = merge_benchmark(file.part, source, file.file).dropna(subset="result_model")
@@ -152,7 +162,8 @@ def other_devices(devices: dict) -> dict:
              {column: getattr(file, column) for column in columns} for file in new_names.itertuples()}
     fewest = ("RTX 4090", "RTX 4090 c", "RTX 5090", "RTX 5090 c", "CPU i7 c")
     return {"all others too": devices | every, "the fewest": {name: devices[name] for name in fewest}} | {
-        f"without {one}": {name: choice for name, choice in devices.items() if name != one} for one in devices if "5090" not in one}
+        f"without {one}": {name: choice for name, choice in devices.items() if name != one}
+        for one in devices if "5090" not in one}
 
 
 @pytest.mark.slow

@@ -20,7 +20,8 @@ NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
 MEASURED = {"41_your_dataset", "43_demo"}  # train for real, so their numbers are this machine's
 DEMO = ("16_run_sweep", "43_demo")  # do the demo sweep
 READERS = [path for path in NOTEBOOKS if path.stem == "index" or path.stem >= "20"]
-HOMES = {tempfile.gettempdir(), "/tmp", "/var", "/private", "/root", "/home", "/Users", str(Path.home()), str(ROOT)} - {"/"}
+HOMES = {tempfile.gettempdir(), "/tmp", "/var", "/private", "/root", "/home", "/Users",
+         str(Path.home()), str(ROOT)} - {"/"}
 # A folder of this machine (not a part of an address, nor of base64), the moment of a run, or a bar that has stopped.
 OF_A_MACHINE = re.compile(rf"(?<![\w.:/+])({'|'.join(map(re.escape, HOMES))})/|\b20\d\d-\d\d-\d\dT\d\d:|<progress ")
 
@@ -28,26 +29,30 @@ OF_A_MACHINE = re.compile(rf"(?<![\w.:/+])({'|'.join(map(re.escape, HOMES))})/|\
 def tables(notebook) -> list[str]:
     "What a reader reads in the outputs: tables and computed sentences, not pictures."
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.get("outputs", [])]
-    return [output["data"][kind] for output in outputs if "data" in output for kind in ("text/html", "text/markdown") if kind in output["data"]]
+    return [output["data"][kind] for output in outputs if "data" in output
+            for kind in ("text/html", "text/markdown") if kind in output["data"]]
 
 
 def figures(notebook) -> list[tuple]:
     "Title and number of marks of each figure."
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.get("outputs", [])]
-    plots = [output["data"]["application/vnd.plotly.v1+json"] for output in outputs if "application/vnd.plotly.v1+json" in output.get("data", {})]
+    plots = [output["data"]["application/vnd.plotly.v1+json"] for output in outputs
+             if "application/vnd.plotly.v1+json" in output.get("data", {})]
     return [(plot["layout"]["title"]["text"], [trace["name"] for trace in plot["data"]]) for plot in plots]
 
 
 def printed(notebook) -> list[str]: # a text a cell
     "What each cell prints; warnings and progress are another stream's."
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    return ["".join(o.text for o in cell.get("outputs", []) if o.output_type == "stream" and o.name == "stdout") for cell in code]
+    return ["".join(o.text for o in cell.get("outputs", []) if o.output_type == "stream" and o.name == "stdout")
+            for cell in code]
 
 
 def texts(output) -> list[str]:
     "All that an output holds, besides pictures."
     kinds = {"text": output.text} if output.output_type == "stream" else output.data
-    return [shown if isinstance(shown, str) else json.dumps(shown) for kind, shown in kinds.items() if not kind.startswith("image/")]
+    return [shown if isinstance(shown, str) else json.dumps(shown)
+            for kind, shown in kinds.items() if not kind.startswith("image/")]
 
 
 def prose(notebook) -> list[str]: # with the numbers that the notebook has filled in
@@ -60,7 +65,8 @@ def run(path, **environment): return fill.run(nbformat.read(path, as_version=4),
 def by_name(paths):
     "One test a notebook; those that share the demo sweep's runs follow each other."
     marks = {name: pytest.mark.xdist_group("demo") for name in DEMO}
-    return pytest.mark.parametrize("path", [pytest.param(path, id=path.stem, marks=marks.get(path.stem, ())) for path in paths])
+    return pytest.mark.parametrize("path", [
+        pytest.param(path, id=path.stem, marks=marks.get(path.stem, ())) for path in paths])
 
 
 @pytest.fixture
@@ -75,7 +81,8 @@ def runs(once):
     def make(folder):
         *there, _ = sweep_configs(read_sweep(ROOT / "sweeps" / "demo.yaml")).items()
         for key, config in there:
-            row = {"run_id": key, "state": "finished", "error_rate": 0.1, "fit_time": 10.0, "device": "cpu", "config": config}
+            row = {"run_id": key, "state": "finished", "error_rate": 0.1, "fit_time": 10.0, "device": "cpu",
+                   "config": config}
             write_run(config | row, folder / "demo")
 
     return once("runs", make)
@@ -89,7 +96,8 @@ def test_trains(path, runs):
 
 @by_name([path for path in NOTEBOOKS if path not in READERS])
 def test_prints_what_is_stored(path, shipped, runs):
-    both = zip(printed(run(path, BVM_RUNS=str(runs), **shipped)), printed(nbformat.read(path, as_version=4)), strict=True)
+    both = zip(printed(run(path, BVM_RUNS=str(runs), **shipped)), printed(nbformat.read(path, as_version=4)),
+               strict=True)
     # What needs a full source says that it is left out; what follows from it is left out without a word.
     both = [(now, stored) for now, stored in both if not now.startswith("left out here")]
     assert [now for now, _ in both if now] == [stored for now, stored in both if now]
@@ -115,7 +123,8 @@ def test_gives_what_is_stored(path, shipped):
 def test_full_sources_give_it_too(path, sources, runs):
     sources("fastai_timm")
     now, stored = run(path, BVM_RUNS=str(runs)), nbformat.read(path, as_version=4)
-    if path in READERS: assert (tables(now), figures(now), prose(now)) == (tables(stored), figures(stored), prose(stored))
+    if path in READERS:
+        assert (tables(now), figures(now), prose(now)) == (tables(stored), figures(stored), prose(stored))
 
 
 @by_name(NOTEBOOKS)
@@ -124,7 +133,8 @@ def test_stored_form(path):
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output.output_type == "error"]
     assert path.stat().st_size < 2 * 2**20
-    for text in [text for output in outputs for text in texts(output)]: assert not OF_A_MACHINE.search(text), text[:2000]
+    for text in [text for output in outputs for text in texts(output)]:
+        assert not OF_A_MACHINE.search(text), text[:2000]
     sources = "\n".join(cell.source for cell in notebook.cells)
     assert not any(f"{folder}/" in sources for folder in {str(ROOT), str(Path.home())} - {"/"})
     if path in READERS:
@@ -134,10 +144,11 @@ def test_stored_form(path):
 
 
 @pytest.mark.parametrize("text, depends", {
-    f"{tempfile.gettempdir()}/x/cache: no image cache": True, "saved '/home/me/runs'": True, f"{ROOT}/data": True, "/Users/me/x": True,
-    "2026-11-23T01:37:49+00:00": True, '<progress max="44" value="1"></progress>': True,
-    "https://example.org/tmp/a.csv": False, "two lines\n/tmp/a": True, "…/cache, ../home/a and data/tmp/": False, "a/var/b": False, "/usr/bin/env python": False,
-    "progress { appearance: none }": False, "2026-11-23": False}.items())
+    f"{tempfile.gettempdir()}/x/cache: no image cache": True, "saved '/home/me/runs'": True, f"{ROOT}/data": True,
+    "/Users/me/x": True, "2026-11-23T01:37:49+00:00": True, '<progress max="44" value="1"></progress>': True,
+    "https://example.org/tmp/a.csv": False, "two lines\n/tmp/a": True, "…/cache, ../home/a and data/tmp/": False,
+    "a/var/b": False, "/usr/bin/env python": False, "progress { appearance: none }": False,
+    "2026-11-23": False}.items())
 def test_what_depends_on_a_machine(text, depends): assert bool(OF_A_MACHINE.search(text)) == depends
 
 
@@ -145,7 +156,8 @@ def test_a_chapter_runs_without_a_word(tmp_path):
     "As `make run` executes it: no warning stands in the log."
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")]), tmp_path / "chapter.ipynb")
     options = re.search(r"^NBCONVERT := \$\(BIN\)/jupyter (.+)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
-    command = [sys.executable, "-m", "jupyter", *options, "--to", "notebook", "--execute", "--inplace", tmp_path / "chapter.ipynb"]
+    command = [sys.executable, "-m", "jupyter", *options, "--to", "notebook", "--execute", "--inplace",
+               tmp_path / "chapter.ipynb"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert nbformat.read(tmp_path / "chapter.ipynb", as_version=4).cells[0].outputs[0].data["text/plain"] == "2"
@@ -153,7 +165,8 @@ def test_a_chapter_runs_without_a_word(tmp_path):
 
 def test_without_chrome_one_warning_and_no_picture(monkeypatch, tmp_path):
     "No Chrome on the path: the figure is there, the PNG isn't, nothing fails."
-    cells = ["from best_vision_models.charts import set_renderer; set_renderer()", "import plotly.express as px; px.scatter(x=[1], y=[1])"]
+    cells = ["from best_vision_models.charts import set_renderer; set_renderer()",
+             "import plotly.express as px; px.scatter(x=[1], y=[1])"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "no_chrome"))
     NotebookClient(notebook, timeout=900, startup_timeout=600).execute()

@@ -51,7 +51,8 @@ def without_training(told, code: str) -> str:
 
 def test_ranking_needs_the_core_alone(told):
     code = """
-from best_vision_models import charts, cli, comparisons, ensembles, models, runs, scores, settings, sources, sweep_files, timm_benchmarks, uncertainty
+from best_vision_models import charts, cli, comparisons, ensembles, models, runs, scores, settings, sources
+from best_vision_models import sweep_files, timm_benchmarks, uncertainty
 sys.exit(cli.main(["rank", "final_sweep_published", "--dataset", "pets", "--top", "1", "--format", "csv"]))
 """
     assert "convnext_tiny_in22k" in without_training(told, code)

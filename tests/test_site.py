@@ -23,7 +23,8 @@ from best_vision_models.sources import data_dir, read_table
 from book.contents import exported_module, notebooks, read_cells
 
 pytestmark = pytest.mark.xdist_group("site")  # one process renders it and has the browser
-PAGES = sorted(path.stem for path in (ROOT / "nbs").glob("*.ipynb")) + ["explorer", "sweep_files", "api", "cite", "search"]
+PAGES = sorted(path.stem for path in (ROOT / "nbs").glob("*.ipynb")) + [
+    "explorer", "sweep_files", "api", "cite", "search"]
 CHAPTERS = [path.stem for path in notebooks(ROOT / "nbs") if not exported_module(read_cells(path))]
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 
@@ -154,7 +155,8 @@ def test_settings_are_shown(site, name):
 ONE_OF_EACH_KIND = ["index", "04_scores", "21_pets", "explorer", "api", "search"]
 
 
-@pytest.mark.parametrize("name", [name if name in ONE_OF_EACH_KIND else pytest.param(name, marks=pytest.mark.slow) for name in PAGES])
+@pytest.mark.parametrize("name", [
+    name if name in ONE_OF_EACH_KIND else pytest.param(name, marks=pytest.mark.slow) for name in PAGES])
 def test_page(name, page, site):
     page.set_viewport_size(WIDE)
     page.visit(name)

@@ -1,4 +1,4 @@
-"Sweeps with real processes: killed workers, a killed driver, killed machines, Ctrl-C; and bad sweep files of every kind."
+"Sweeps with real processes: killed workers, drivers and machines, Ctrl-C; and bad sweep files of every kind."
 import json
 import os
 import random
@@ -27,7 +27,8 @@ from best_vision_models.sweeps import sweep_configs, sweep_status
 pytestmark = pytest.mark.xdist_group("ray")  # one process starts Ray
 HERE = Path(__file__).parent
 FILES = sorted((HERE.parent / "sweeps").glob("*.yaml"))
-ENV = {**os.environ, "PYTHONPATH": f"{HERE.parent}:{HERE}:{os.environ.get('PYTHONPATH', '')}", "RAY_USAGE_STATS_ENABLED": "0"}
+ENV = {**os.environ, "PYTHONPATH": f"{HERE.parent}:{HERE}:{os.environ.get('PYTHONPATH', '')}",
+       "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,8 @@ def ray_here():
 
 
 def sweep_file(tmp_path, n, seconds=0.0, **more) -> Path:
-    parameters = {"i": {"values": list(range(n))}, "seconds": {"value": seconds}, "log": {"value": str(tmp_path / "out" / "log.txt")}}
+    parameters = {"i": {"values": list(range(n))}, "seconds": {"value": seconds},
+                  "log": {"value": str(tmp_path / "out" / "log.txt")}}
     path = tmp_path / "sweep.yaml"
     path.write_text(yaml.safe_dump({"method": "grid", "parameters": parameters, **more}))
     return path
@@ -48,7 +50,8 @@ def sweep_file(tmp_path, n, seconds=0.0, **more) -> Path:
 
 def drive(sweep, out, agents, run, **kwargs) -> subprocess.Popen:
     command = [sys.executable, HERE / "sweep_driver.py", sweep, out, str(agents), run]
-    return subprocess.Popen([str(c) for c in command], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kwargs)
+    return subprocess.Popen([str(c) for c in command], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            text=True, **kwargs)
 
 
 def log_lines(out) -> list[list[str]]: # what, key, pid, node, time, time
@@ -78,7 +81,9 @@ def test_killed_workers_and_drivers_lose_nothing(tmp_path):
     worker_kills = driver_kills = 0
     driver = drive(sweep, out, 4, "sleepy")
     while driver.poll() is None or worker_kills < 20 or driver_kills < 3:
-        if driver.poll() is not None: pytest.fail(f"ended after {worker_kills} kills of workers, {driver_kills} of drivers: {driver.stdout.read()}")
+        if driver.poll() is not None:
+            pytest.fail(f"ended after {worker_kills} kills of workers, {driver_kills} of drivers: "
+                        f"{driver.stdout.read()}")
         time.sleep(rng.uniform(0.3, 1.2))
         if worker_kills < 24 and (pids := working(out)):
             os.kill(rng.choice(pids), signal.SIGKILL)
@@ -99,7 +104,8 @@ def test_killed_workers_and_drivers_lose_nothing(tmp_path):
     assert all(row["config"] == configs[row["run_id"]] for row in rows)
     assert not [line for line in log_lines(out) if line[0] == "AGAIN"] # no finished run was started again
     assert not list(out.glob(".*.part"))
-    print(f"\n{worker_kills} workers and {driver_kills} drivers killed; {sum(l[0] == 'start' for l in log_lines(out))} starts for 200 runs")
+    print(f"\n{worker_kills} workers and {driver_kills} drivers killed; "
+          f"{sum(l[0] == 'start' for l in log_lines(out))} starts for 200 runs")
     assert worker_kills >= 20 and driver_kills == 3
 
 
@@ -114,7 +120,8 @@ doomed = cluster.add_node(num_cpus=1)
 cluster.add_node(num_cpus=1)
 cluster.wait_for_nodes()
 sweep = subprocess.Popen([*command, cluster.address])
-while len({line.split()[3] for line in (out / "log.txt").read_text().splitlines()} if (out / "log.txt").exists() else ()) < 3: time.sleep(0.1)
+log = out / "log.txt"
+while len({line.split()[3] for line in log.read_text().splitlines()} if log.exists() else ()) < 3: time.sleep(0.1)
 while len(list(out.glob("*.json"))) < 25: time.sleep(0.1)
 cluster.remove_node(doomed, allow_graceful=False)
 print("killed", doomed.node_id, flush=True)
@@ -128,20 +135,23 @@ cluster.shutdown()
 def test_cluster_of_three_loses_one_and_gains_one(tmp_path):
     out, sweep = tmp_path / "out", sweep_file(tmp_path, 100, seconds=0.8)
     command = [sys.executable, HERE / "sweep_driver.py", sweep, out, "0", "sleepy"]
-    done = subprocess.run([sys.executable, "-c", CLUSTER, *map(str, command), str(out)], env=ENV, capture_output=True, text=True, timeout=900)
-    events = dict(line.split()[:2] for line in done.stdout.splitlines() if line.startswith(("killed", "joined", "exit")))
+    done = subprocess.run([sys.executable, "-c", CLUSTER, *map(str, command), str(out)], env=ENV, capture_output=True,
+                          text=True, timeout=900)
+    events = dict(line.split()[:2] for line in done.stdout.splitlines()
+                  if line.startswith(("killed", "joined", "exit")))
     assert events.get("exit") == "0", done.stderr[-2000:]
     rows = read_run_files(out)
     assert Counter(row["state"] for row in rows) == {"finished": 100}
     by_node = Counter(row["node"] for row in rows)
     assert len(by_node) == 4 and by_node[events["killed"]] and by_node[events["joined"]], (by_node, events)
     assert not [line for line in log_lines(out) if line[0] == "AGAIN"]
-    print("\nruns by node:", sorted(by_node.values()), "of which killed:", by_node[events["killed"]], "joined:", by_node[events["joined"]])
+    print("\nruns by node:", sorted(by_node.values()), "of which killed:", by_node[events["killed"]],
+          "joined:", by_node[events["joined"]])
 
 
 @pytest.mark.slow
 def test_failed_crashed_and_tried_again(tmp_path, ray_here):
-    "A dead worker's run again, at most twice; a run that fails by itself not again unless asked; NaN is null in the file."
+    "A dead worker's run again, at most twice; one that fails by itself only if asked; NaN is null in the file."
     out, sweep = tmp_path / "out", sweep_file(tmp_path, 6)
     from sweep_driver import deadly
     run_sweep(sweep, out, agents=2, run=deadly)
@@ -154,7 +164,7 @@ def test_failed_crashed_and_tried_again(tmp_path, ray_here):
     assert [starts()[key[i]] for i in range(6)] == [1, 3, 1, 1, 1, 1]
     assert sweep_status(out) == {"total": 6, "finished": 3, "failed": 1, "crashed": 2, "left": 2}
     run_sweep(sweep, out, agents=2, run=deadly, retry_failed=True)
-    assert [starts()[key[i]] for i in range(6)] == [1, 6, 2, 2, 1, 1] # what crashed and, asked for, what failed; no other
+    assert [starts()[key[i]] for i in range(6)] == [1, 6, 2, 2, 1, 1] # what crashed and, asked for, what failed
     assert "NaN" not in (out / f"{key[4]}.json").read_text()
 
 
@@ -216,12 +226,14 @@ def bayes_run(config): return {"error_rate": (config["x"] - 0.3) ** 2}
 def hyperband_run(config, report):
     for epoch in range(9):
         time.sleep(0.05)
-        if report({"error_rate": config["x"] / (1 + epoch)}): return {"error_rate": config["x"], "stopped_epoch": epoch + 1}
+        if report({"error_rate": config["x"] / (1 + epoch)}):
+            return {"error_rate": config["x"], "stopped_epoch": epoch + 1}
     return {"error_rate": config["x"] / 9, "stopped_epoch": None}
 
 
 def test_bayes_goes_on_from_what_is_there(tmp_path, ray_here):
-    spec = {"method": "bayes", "metric": {"name": "error_rate"}, "parameters": {"x": {"min": 0.0, "max": 1.5}}, "run_cap": 12}
+    spec = {"method": "bayes", "metric": {"name": "error_rate"}, "parameters": {"x": {"min": 0.0, "max": 1.5}},
+            "run_cap": 12}
     out = tmp_path / "out"
     assert run_sweep(spec, out, agents=2, run=bayes_run)["finished"] == 12
     assert run_sweep({**spec, "run_cap": 20}, out, agents=2, run=bayes_run)["finished"] == 20
@@ -231,21 +243,23 @@ def test_bayes_goes_on_from_what_is_there(tmp_path, ray_here):
 
 
 def test_hyperband_stops_runs_that_are_behind(tmp_path, ray_here):
-    spec = {"method": "grid", "metric": {"name": "error_rate"}, "parameters": {"x": {"values": [1, 2, 3, 4, 5, 6, 7, 8, 9]}},
+    spec = {"method": "grid", "metric": {"name": "error_rate"},
+            "parameters": {"x": {"values": [1, 2, 3, 4, 5, 6, 7, 8, 9]}},
             "early_terminate": {"type": "hyperband", "min_iter": 2, "eta": 2}}
     assert run_sweep(spec, tmp_path / "out", agents=2, run=hyperband_run)["finished"] == 9
     stopped = {row["x"]: row["stopped_epoch"] for row in read_run_files(tmp_path / "out")}
-    assert stopped[1] is None and stopped[8] is not None, stopped # the best, and the last to start: 9 is among the first
+    assert stopped[1] is None and stopped[8] is not None, stopped # the best and the last to start: 9 is among the first
 
 
 @pytest.mark.slow
 def test_hyperband_stops_real_training(tmp_path, ray_here):
     "Without a word of it in `fine_tune`: of two learning rates the hopeless one is stopped after its second epoch."
     pytest.importorskip("best_vision_models.fine_tune")
-    settings = {"dataset": "digit_pairs", "model_name": "resnet10t", "pretrained": False, "img_size": 32, "epochs": 3, "resize_method": "squish",
-                "save_preds": True}
+    settings = {"dataset": "digit_pairs", "model_name": "resnet10t", "pretrained": False, "img_size": 32, "epochs": 3,
+                "resize_method": "squish", "save_preds": True}
     spec = {"method": "grid", "metric": {"name": "error_rate"}, "early_terminate": {"type": "hyperband", "min_iter": 1},
-            "parameters": {**{k: {"value": v} for k, v in settings.items()}, "learning_rate": {"values": [0.008, 1e-7]}}}
+            "parameters": {**{k: {"value": v} for k, v in settings.items()},
+                           "learning_rate": {"values": [0.008, 1e-7]}}}
     assert run_sweep(spec, tmp_path / "out", agents=1)["finished"] == 2
     good, bad = sorted(read_run_files(tmp_path / "out"), key=lambda row: -row["learning_rate"])
     assert good["fit_time"] > 0 and "stopped_epoch" not in good
@@ -257,16 +271,18 @@ def test_hyperband_stops_real_training(tmp_path, ray_here):
 
 @pytest.mark.slow
 def test_six_real_runs_on_planet_resumed_and_ranked(tmp_path, monkeypatch):
-    "The mirror's 1,000 Planet images at 32 px; the driver is killed when two runs are done, the same command goes on, `bvm rank` ranks."
+    "1,000 Planet images at 32 px; the driver is killed after two runs, the same command goes on, `bvm rank` ranks."
     images = Path(os.environ.get("BVM_MIRROR") or HERE.parent / "../shared/data") / "images" / "planet_sample"
     if not images.is_dir(): pytest.skip("the mirror with the Planet sample is not here")
     pytest.importorskip("best_vision_models.fine_tune")
     (tmp_path / "planet").symlink_to(images.resolve())
-    for name, folder in {"BVM_IMAGES": tmp_path, "BVM_CACHE": tmp_path / "cache"}.items(): monkeypatch.setitem(ENV, name, str(folder))
+    for name, folder in {"BVM_IMAGES": tmp_path, "BVM_CACHE": tmp_path / "cache"}.items():
+        monkeypatch.setitem(ENV, name, str(folder))
     small = {"pretrained": False, "img_size": 32, "epochs": 1, "resize_method": "squish", "dataset": "planet"}
     lists = {"model_name": ["resnet10t", "mobilenetv3_small_050"], "learning_rate": [0.002, 0.008, 0.02]}
     sweep, out = tmp_path / "sweep.yaml", tmp_path / "out"
-    sweep.write_text(yaml.safe_dump({"method": "grid", "parameters": {**{k: {"value": v} for k, v in small.items()}, **{k: {"values": v} for k, v in lists.items()}}}))
+    parameters = {**{k: {"value": v} for k, v in small.items()}, **{k: {"values": v} for k, v in lists.items()}}
+    sweep.write_text(yaml.safe_dump({"method": "grid", "parameters": parameters}))
     driver = drive(sweep, out, 2, "fine_tune")
     while len(list(out.glob("*.json"))) < 2: assert driver.poll() is None, driver.stdout.read(); time.sleep(0.1)
     driver.kill()
@@ -275,10 +291,12 @@ def test_six_real_runs_on_planet_resumed_and_ranked(tmp_path, monkeypatch):
     driver = drive(sweep, out, 2, "fine_tune")
     assert driver.wait(timeout=900) == 0, driver.stdout.read()
     rows = read_run_files(out)
-    assert Counter(row["state"] for row in rows) == {"finished": 6} and all(0 < row["error_rate"] < 0.5 for row in rows), rows
+    assert (Counter(row["state"] for row in rows) == {"finished": 6}
+            and all(0 < row["error_rate"] < 0.5 for row in rows)), rows
     assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in before.items())
     pytest.importorskip("best_vision_models.cli")
-    rank = [sys.executable, "-c", "import sys; from best_vision_models.cli import main; sys.exit(main())", "rank", str(out), "--format", "json"]
+    rank = [sys.executable, "-c", "import sys; from best_vision_models.cli import main; sys.exit(main())",
+            "rank", str(out), "--format", "json"]
     ranked = subprocess.run(rank, env=ENV, capture_output=True, text=True)
     assert ranked.returncode == 0, ranked.stderr
     assert {row["model_name"] for row in json.loads(ranked.stdout)} == set(lists["model_name"])
@@ -286,26 +304,36 @@ def test_six_real_runs_on_planet_resumed_and_ranked(tmp_path, monkeypatch):
 
 BAD = {
     "a list": "- 1", "empty": "", "HTML": "<!DOCTYPE html><html><p>a: b</p></html>", "binary": "\x00\x01",
-    "no method": "parameters: {a: {value: 1}}", "no parameters": "method: grid", "empty parameters": "method: grid\nparameters: {}",
+    "no method": "parameters: {a: {value: 1}}", "no parameters": "method: grid",
+    "empty parameters": "method: grid\nparameters: {}",
     "parameter is a number": "method: grid\nparameters: {a: 1}", "nothing to try": "method: grid\nparameters: {a: {}}",
-    "null parameter": "method: grid\nparameters: {a: }", "parameter is a list": "method: grid\nparameters: {a: [[1], [2]]}",
-    "one for many": "method: grid\nparameters: {a: {values: 1}}", "two ways": "method: grid\nparameters: {a: {value: 1, values: [2]}}",
+    "null parameter": "method: grid\nparameters: {a: }",
+    "parameter is a list": "method: grid\nparameters: {a: [[1], [2]]}",
+    "one for many": "method: grid\nparameters: {a: {values: 1}}",
+    "two ways": "method: grid\nparameters: {a: {value: 1, values: [2]}}",
     "min = max": "method: random\nrun_cap: 3\nparameters: {a: {min: 1, max: 1}}",
-    "min is NaN": "method: random\nparameters: {a: {min: .nan, max: 1}}", "max is inf": "method: random\nparameters: {a: {min: 1, max: .inf}}",
+    "min is NaN": "method: random\nparameters: {a: {min: .nan, max: 1}}",
+    "max is inf": "method: random\nparameters: {a: {min: 1, max: .inf}}",
     "log of 0": "method: random\nparameters: {a: {distribution: log_uniform_values, min: 0, max: 1}}",
     "unknown distribution": "method: random\nparameters: {a: {distribution: zipf, min: 0, max: 1}}",
     "probabilities": "method: random\nparameters: {a: {values: [1, 2], probabilities: [0.1, 0.2]}}",
     "bayes without metric": "method: bayes\nparameters: {a: {min: 0.0, max: 1.0}}",
     "bayes of a normal": "method: bayes\nmetric: {name: x}\nparameters: {a: {distribution: normal}}",
     "goal": "method: bayes\nmetric: {name: x, goal: min}\nparameters: {a: {min: 0.0, max: 1.0}}",
-    "hyperband without metric": "method: grid\nearly_terminate: {type: hyperband, min_iter: 1}\nparameters: {a: {value: 1}}",
-    "hyperband without epochs": "method: grid\nmetric: {name: x}\nearly_terminate: {type: hyperband}\nparameters: {a: {value: 1}}",
-    "run_cap": "method: grid\nrun_cap: 0\nparameters: {a: {value: 1}}", "too many": "method: grid\nparameters: {a: {min: 1, max: 1000000000}}",
+    "hyperband without metric":
+        "method: grid\nearly_terminate: {type: hyperband, min_iter: 1}\nparameters: {a: {value: 1}}",
+    "hyperband without epochs":
+        "method: grid\nmetric: {name: x}\nearly_terminate: {type: hyperband}\nparameters: {a: {value: 1}}",
+    "run_cap": "method: grid\nrun_cap: 0\nparameters: {a: {value: 1}}",
+    "too many": "method: grid\nparameters: {a: {min: 1, max: 1000000000}}",
     "fine q": "method: grid\nparameters: {a: {distribution: q_uniform, min: 0, max: 1, q: 1.0e-300}}",
-    "command": "method: grid\ncommand: python\nparameters: {a: {value: 1}}", "launch": "method: grid\njob: x\nparameters: {a: {value: 1}}",
-    "number as key": "method: grid\nparameters: {1: {value: 1}}", "list as key": "method: grid\nparameters: {[1]: {value: 1}}",
+    "command": "method: grid\ncommand: python\nparameters: {a: {value: 1}}",
+    "launch": "method: grid\njob: x\nparameters: {a: {value: 1}}",
+    "number as key": "method: grid\nparameters: {1: {value: 1}}",
+    "list as key": "method: grid\nparameters: {[1]: {value: 1}}",
     "python object": "method: grid\nparameters: {a: {value: !!python/object/apply:os.system [ls]}}",
-    "bytes": "method: grid\nparameters: {a: {value: !!binary aGk=}}", "itself": "method: grid\nparameters: &a {b: {parameters: *a}}",
+    "bytes": "method: grid\nparameters: {a: {value: !!binary aGk=}}",
+    "itself": "method: grid\nparameters: &a {b: {parameters: *a}}",
     "deep": "method: grid\nparameters: " + "{a: {parameters: " * 2000 + "1" + "}}" * 2000,
 }
 
@@ -323,17 +351,19 @@ def test_bad_sweep_files(tmp_path, name):
 @pytest.mark.parametrize("given, line", [
     ("learning_rate: 0.008", "learning_rate: {value: 0.008}"), ("pretrained: false", "pretrained: {value: false}"),
     ("pool: [avg, concat]", "pool: {values: [avg, concat]}"), ("group: {parameters: {x: 3}}", "x: {value: 3}"),
-    ("model_name: {values: resnet18}", "model_name: {values: [resnet18]}"), ("epochs: [1, 2, 3, 4, 5, 6, 7, 8, 9]", "epochs: {values: [1, 2, 3, 4, 5, 6, 7, 8, …]}"),
+    ("model_name: {values: resnet18}", "model_name: {values: [resnet18]}"),
+    ("epochs: [1, 2, 3, 4, 5, 6, 7, 8, 9]", "epochs: {values: [1, 2, 3, 4, 5, 6, 7, 8, …]}"),
 ])
 def test_a_bare_parameter_is_answered_with_the_line_to_write(tmp_path, given, line):
     (tmp_path / "s.yaml").write_text(f"method: grid\nparameters:\n  {given}\n")
     with pytest.raises(BadInput) as error: read_sweep(tmp_path / "s.yaml")
-    assert str(error.value).endswith(f"can't be read: write {line}") and "s.yaml, line 3: parameters." in str(error.value)
+    assert str(error.value).endswith(f"can't be read: write {line}")
+    assert "s.yaml, line 3: parameters." in str(error.value)
     if "…" not in line: read_sweep({"method": "grid", "parameters": yaml.safe_load(line)}) # what we propose is right
 
 
 def test_every_model_name_of_2022_and_of_timm_can_be_shown():
-    "One by one: no name breaks `bvm sweep show`, and each stands for weights or for an architecture that timm can build."
+    "One by one: no name breaks `bvm sweep show`, and each stands for weights or an architecture that timm can build."
     import timm
     names = {*weights_2022(), *timm.list_models(), *timm.list_pretrained(), *timm.models.get_deprecated_models()}
     assert len(names) > 3000 and {"vit_base_patch16_224_sam", "vit_base_patch32_224_sam"} <= names
@@ -342,10 +372,28 @@ def test_every_model_name_of_2022_and_of_timm_can_be_shown():
         means, moved = models.weights_named(name), models.moved_models([name])
         assert timm.is_model_pretrained(means) or "." not in means and timm.is_model(means), (name, means)
         assert set(moved.values()) <= {means}, (name, means, moved)
-    assert models.moved_models(["vit_base_patch16_224_sam"]) == {"vit_base_patch16_224_sam": "vit_base_patch16_224.sam_in1k"}
-    assert models.unresolved_models(["vit_base_patch16_224.sam_in1k", "vit_base_patch16_224.sum"]).keys() == {"vit_base_patch16_224.sum"}
+    assert models.moved_models(["vit_base_patch16_224_sam"]) == {
+        "vit_base_patch16_224_sam": "vit_base_patch16_224.sam_in1k"}
+    unresolved = models.unresolved_models(["vit_base_patch16_224.sam_in1k", "vit_base_patch16_224.sum"])
+    assert unresolved.keys() == {"vit_base_patch16_224.sum"}
     shown = sweeps.show_sweep(read_sweep({"method": "grid", "parameters": {"model_name": {"values": sorted(names)}}}))
     assert shown["runs"] == len(names) and not shown["unresolved"]
+
+
+def mutate_line(line: str, kind: int, rng: random.Random) -> str:
+    "The line with a change of a kind from 2 to 7."
+    match kind:
+        case 2: return line[:rng.randrange(len(line) + 1)]
+        case 3: return " " * rng.randint(1, 3) + line
+        case 4: return line.lstrip()
+        case 5: return "".join(c for c in line if rng.random() > 0.1)
+        case 6:
+            j = rng.randrange(len(line) + 1)
+            odd = rng.choice([":", "{", "]", '"', "-", "\t", "#", "&a ", "*a", "null", "é", "1e999", "!!"])
+            return line[:j] + odd + line[j:]
+        case _:
+            word = rng.choice(["value", "min", "grid", "0.0", ":"])
+            return line.replace(word, rng.choice(["vlaue", "-1", "", "[]", "9e99"]))
 
 
 def mutate(text: str, rng: random.Random) -> str:
@@ -356,15 +404,8 @@ def mutate(text: str, rng: random.Random) -> str:
         match rng.randrange(9):
             case 0: del lines[i]
             case 1: lines.insert(i, lines[rng.randrange(len(lines))])
-            case 2: lines[i] = lines[i][:rng.randrange(len(lines[i]) + 1)]
-            case 3: lines[i] = " " * rng.randint(1, 3) + lines[i]
-            case 4: lines[i] = lines[i].lstrip()
-            case 5: lines[i] = "".join(c for c in lines[i] if rng.random() > 0.1)
-            case 6:
-                j = rng.randrange(len(lines[i]) + 1)
-                lines[i] = lines[i][:j] + rng.choice([":", "{", "]", '"', "-", "\t", "#", "&a ", "*a", "null", "é", "1e999", "!!"]) + lines[i][j:]
-            case 7: lines[i] = lines[i].replace(rng.choice(["value", "min", "grid", "0.0", ":"]), rng.choice(["vlaue", "-1", "", "[]", "9e99"]))
             case 8: lines = lines[:max(1, i)]
+            case kind: lines[i] = mutate_line(lines[i], kind, rng)
         text = "\n".join(lines) + "\n"
         if not text.strip(): return text
     return text
@@ -385,10 +426,13 @@ def test_mutated_sweep_files(tmp_path, seed):
 
 
 def test_the_articles_own_files_run_unchanged(tmp_path):
-    "As the article's repository has them: 1e-5 without a dot, num_experiments, upstream's data set names, program: fine_tune.py."
-    (tmp_path / "s.yaml").write_text("program: fine_tune.py\nmethod: bayes\nmetric:\n  name: valid_loss\n  goal: minimize\nparameters:\n"
-        "    dataset: \n        value: \"PLANETS\"\n    model_name:\n        values: [\n            'levit_128s',\n            'resnet18',\n            ]\n"
-        "    num_experiments: \n        values: [1,2,3]\n    learning_rate:\n        distribution: uniform\n        min: 1e-5\n        max: 1e-2")
+    "As in the article's repository: 1e-5 without a dot, num_experiments, its data set names, program: fine_tune.py."
+    (tmp_path / "s.yaml").write_text(
+        "program: fine_tune.py\nmethod: bayes\nmetric:\n  name: valid_loss\n  goal: minimize\nparameters:\n"
+        "    dataset: \n        value: \"PLANETS\"\n    model_name:\n        values: [\n"
+        "            'levit_128s',\n            'resnet18',\n            ]\n"
+        "    num_experiments: \n        values: [1,2,3]\n"
+        "    learning_rate:\n        distribution: uniform\n        min: 1e-5\n        max: 1e-2")
     spec = read_sweep(tmp_path / "s.yaml")
     assert spec.parameters["learning_rate"].bounds() == (1e-5, 1e-2, False)
     pytest.importorskip("best_vision_models.fine_tune")
@@ -399,16 +443,21 @@ def test_the_articles_own_files_run_unchanged(tmp_path):
 REFUSED = {
     "a name": ({"model_nam": ["resnet18"]}, "model_nam is not a setting: did you mean model_name?"),
     "a value": ({"pool": ["avg", "max"], "repeat": [1, 2]}, "pool 'max' should be 'concat' or 'avg' (2 of 4 runs)"),
-    "a combination": ({"batch_size": [32, 64], "accumulate": [1, 32]}, "accumulate 32 must divide batch_size 32 into parts of 2 or more (1 of 4 runs)"),
+    "a combination": ({"batch_size": [32, 64], "accumulate": [1, 32]},
+                      "accumulate 32 must divide batch_size 32 into parts of 2 or more (1 of 4 runs)"),
     "a model": ({"model_name": ["resnet18", "resnet19"]}, "timm has no model resnet19 (did you mean resnet1"),
-    "weights": ({"model_name": ["resnet18", "resnet34"], "weights_dir": ["nowhere"]}, "weights_dir nowhere holds no resnet18."),
-    "no weights": ({"model_name": ["resnet14t", "vit_small_resnet26d_224"]}, "timm has no weights for vit_small_resnet26d_224:"),
-    "images": ({"dataset": ["digits", "my_imges"], "pretrained": [False]}, "no data set, folder or CSV is called 'my_imges'"),
+    "weights": ({"model_name": ["resnet18", "resnet34"], "weights_dir": ["nowhere"]},
+                "weights_dir nowhere holds no resnet18."),
+    "no weights": ({"model_name": ["resnet14t", "vit_small_resnet26d_224"]},
+                   "timm has no weights for vit_small_resnet26d_224:"),
+    "images": ({"dataset": ["digits", "my_imges"], "pretrained": [False]},
+               "no data set, folder or CSV is called 'my_imges'"),
     "one class": ({"dataset": ["one_class"], "pretrained": [False]}, "two"),
 }
 
 
-def grid_of(values) -> dict: return {"method": "grid", "parameters": {name: {"values": tried} for name, tried in values.items()}}
+def grid_of(values) -> dict:
+    return {"method": "grid", "parameters": {name: {"values": tried} for name, tried in values.items()}}
 
 
 @pytest.fixture
@@ -440,7 +489,8 @@ def test_a_run_refuses_what_its_first_worker_lacks(what, tmp_path, one_class, ra
     values, said = REFUSED[what]
     values = {**values, "dataset": [str(tmp_path / "one_class")]} if what == "one class" else values
     with pytest.raises(BadInput) as error: run_sweep(grid_of(values), tmp_path / "out", agents=2)
-    assert said in str(error.value) and {path.name for path in (tmp_path / "out").iterdir()} == {".lock"} # mended otherwise, the folder is not another sweep's
+    # mended otherwise, the folder is not another sweep's
+    assert said in str(error.value) and {path.name for path in (tmp_path / "out").iterdir()} == {".lock"}
 
 
 def test_weights_are_looked_for_in_the_cache_and_the_hub_is_asked_once(tmp_path, monkeypatch):
@@ -451,11 +501,12 @@ def test_weights_are_looked_for_in_the_cache_and_the_hub_is_asked_once(tmp_path,
     asked = []
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(sweep_checks, "_answers", lambda address: asked.append(address) or address.startswith("https://github"))
-    configs = [{"model_name": name, "repeat": i} for i in (1, 2) for name in ("resnet18", "resnet34.tv_in1k", "gcvit_tiny.in1k", "resnet10t")]
+    configs = [{"model_name": name, "repeat": i} for i in (1, 2)
+               for name in ("resnet18", "resnet34.tv_in1k", "gcvit_tiny.in1k", "resnet10t")]
     snapshot = tmp_path / "models--timm--resnet34.tv_in1k" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
-    with pytest.raises(SourceUnavailable, match="of 3 of 4 models are not in .*: resnet10t.c3_in1k, resnet18.tv_in1k, resnet34.tv_in1k: connect"):
-        sweep_checks.check_weights(configs)
+    missing = "of 3 of 4 models are not in .*: resnet10t.c3_in1k, resnet18.tv_in1k, resnet34.tv_in1k: connect"
+    with pytest.raises(SourceUnavailable, match=missing): sweep_checks.check_weights(configs)
     assert sorted(asked) == sorted([constants.ENDPOINT, "https://github.com"])
     (snapshot / "model.safetensors").touch()
     with pytest.raises(SourceUnavailable, match="2 of 4 models"): sweep_checks.check_weights(configs)
@@ -494,7 +545,8 @@ def test_first_runs_that_fail_alike_end_a_sweep(tmp_path, ray_here, capfd):
 
 def test_one_bad_model_does_not_end_a_sweep(tmp_path, ray_here, capfd):
     spec = grid_of({"model_name": ["m0", "m1", "m2"], "repeat": [1, 2, 3, 4]})
-    assert run_sweep(spec, tmp_path / "out", agents=2, run=first_broken) == {"total": 12, "finished": 8, "failed": 4, "crashed": 0, "left": 0}
+    assert run_sweep(spec, tmp_path / "out", agents=2, run=first_broken) == {
+        "total": 12, "finished": 8, "failed": 4, "crashed": 0, "left": 0}
     said = capfd.readouterr().err
     assert "alike" not in said and "4 failed: ValueError: can't be built" in said
     assert run_sweep(spec, tmp_path / "out", agents=2, run=first_broken)["left"] == 0
@@ -506,10 +558,12 @@ def test_status_and_rank_say_why_runs_failed(tmp_path, bvm):
     out, spec = tmp_path / "out", read_sweep(grid_of({"model_name": ["resnet18", "levit_128"], "repeat": [1, 2]}))
     with sweeps.open_sweep_folder(spec, out): pass
     for key, config in sweep_configs(spec).items():
-        write_run({**config, "run_id": key, "state": "failed", "reason": f"{config['model_name']}: nan in batch {config['repeat']}", "config": config}, out)
+        write_run({**config, "run_id": key, "state": "failed",
+                   "reason": f"{config['model_name']}: nan in batch {config['repeat']}", "config": config}, out)
     status = bvm("sweep", "status", out)
     told = json.loads(status.stdout)
-    assert told["failed"] == 4 and [entry["runs"] for entry in told["reasons"]] == [4] and "nan in batch" in told["reasons"][0]["reason"]
+    assert told["failed"] == 4 and [entry["runs"] for entry in told["reasons"]] == [4]
+    assert "nan in batch" in told["reasons"][0]["reason"]
     assert "4 failed: " in status.stderr and "--retry_failed" in status.stderr
     ranked = bvm("rank", out)
     assert ranked.returncode == 2 and len(ranked.stderr.splitlines()) == 1, ranked.stderr
@@ -528,10 +582,12 @@ def nice_run(config): return {"error_rate": 0.1, "nice": os.nice(0)}
 def test_workers_are_not_niced(tmp_path):
     "A sweep on a busy machine gets its share: its workers are as nice as the program that started them."
     code = ("import sys; from best_vision_models.run_sweep import run_sweep; from test_sweeps import nice_run\n"
-            "run_sweep({'method': 'grid', 'parameters': {'i': {'values': [1, 2]}}}, sys.argv[1], agents=1, run=nice_run)")
+            "run_sweep({'method': 'grid', 'parameters': {'i': {'values': [1, 2]}}}, sys.argv[1], "
+            "agents=1, run=nice_run)")
     for nice in (0, 5):
         env = {name: value for name, value in ENV.items() if name != "RAY_worker_niceness"}
-        done = subprocess.run(["nice", "-n", str(nice), sys.executable, "-c", code, str(tmp_path / str(nice))], env=env, capture_output=True, text=True)
+        done = subprocess.run(["nice", "-n", str(nice), sys.executable, "-c", code, str(tmp_path / str(nice))], env=env,
+                              capture_output=True, text=True)
         assert [row["nice"] for row in read_run_files(tmp_path / str(nice))] == [os.nice(0) + nice] * 2, done.stderr
 
 
@@ -558,7 +614,8 @@ def test_shipped_sweeps_can_be_shown(path, capsys, monkeypatch):
     status = cli.main(["sweep", "show", str(path)])
     shown, said = capsys.readouterr()
     assert "python -m best_vision_models.fine_tune" in shown and "our fine_tune" in shown
-    if path.stem == "your_dataset": assert status == 2 and "no data set, folder or CSV is called 'path/to/your/images'" in said
+    if path.stem == "your_dataset":
+        assert status == 2 and "no data set, folder or CSV is called 'path/to/your/images'" in said
     else: assert (status, said) == (0, ""), said
 
 
@@ -566,7 +623,8 @@ def readme_sweep() -> str:
     "The sweep file that the README shows, `weights_dir` taken in."
     text = (HERE.parent / "README.md").read_text()
     block = text.split("write a sweep file, `mine.yaml`:")[1].split("Then look at it")[0]
-    return textwrap.dedent(block).strip().replace("# weights_dir: {value: my_weights} ", "weights_dir: {value: my_weights} # ") + "\n"
+    block = textwrap.dedent(block).strip()
+    return block.replace("# weights_dir: {value: my_weights} ", "weights_dir: {value: my_weights} # ") + "\n"
 
 
 @pytest.fixture
@@ -579,10 +637,12 @@ def my_images(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", ENV["PYTHONPATH"])
     for n, label in enumerate(("cats", "dogs")):
         (tmp_path / "my_images" / label).mkdir(parents=True)
-        for i in range(25): Image.new("RGB", (40, 30), (200 * n, 10 * i, 0)).save(tmp_path / "my_images" / label / f"{i}.jpg")
+        for i in range(25):
+            Image.new("RGB", (40, 30), (200 * n, 10 * i, 0)).save(tmp_path / "my_images" / label / f"{i}.jpg")
     (tmp_path / "my_weights").mkdir()
     torch.save(timm.create_model("resnet26d").state_dict(), tmp_path / "my_weights" / "resnet26d.bt_in1k.pth")
-    for name in ("convnext_tiny.fb_in22k", "levit_256.fb_dist_in1k"): (tmp_path / "my_weights" / f"{name}.safetensors").touch()
+    for name in ("convnext_tiny.fb_in22k", "levit_256.fb_dist_in1k"):
+        (tmp_path / "my_weights" / f"{name}.safetensors").touch()
     (tmp_path / "mine.yaml").write_text(readme_sweep())
     return tmp_path
 
@@ -603,16 +663,19 @@ def test_the_readmes_sweep_file_is_ten_lines_and_right(my_images, capsys):
 def test_the_readmes_sweep_file_runs(my_images):
     "With one model and one epoch at 32 px: as a process, from a folder of one's own, paths relative to it."
     sweep = yaml.safe_load((my_images / "mine.yaml").read_text())
-    sweep["parameters"].update(model_name={"value": "resnet26d.bt_in1k"}, epochs={"value": 1}, repeat={"values": [1, 2]}, img_size={"value": 32},
-                               batch_size={"value": 4}, learning_rate={"value": 0.008})
+    sweep["parameters"].update(model_name={"value": "resnet26d.bt_in1k"}, epochs={"value": 1},
+                               repeat={"values": [1, 2]}, img_size={"value": 32}, batch_size={"value": 4},
+                               learning_rate={"value": 0.008})
     (my_images / "mine.yaml").write_text(yaml.safe_dump(sweep))
     code = "import sys; from best_vision_models.cli import main; sys.exit(main())"
-    bvm = lambda *words: subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=900)
+    bvm = lambda *words: subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True,
+                                        timeout=900)
     done = bvm("sweep", "run", "mine.yaml", "--out", "runs/mine", "--agents", "1")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"total": 2, "finished": 2, "failed": 0, "crashed": 0, "left": 0}
     lines = done.stderr.splitlines() # a log: short plain lines
-    assert lines[0] == "2 runs to do: starting" and all(len(line) < 120 and "\r" not in line for line in lines), done.stderr
+    assert lines[0] == "2 runs to do: starting", done.stderr
+    assert all(len(line) < 120 and "\r" not in line for line in lines), done.stderr
     assert json.loads(bvm("sweep", "status", "runs/mine").stdout)["finished"] == 2
     assert "resnet26d.bt_in1k" in bvm("rank", "runs/mine").stdout
 
@@ -622,13 +685,16 @@ def test_the_page_of_sweep_files_explains_every_key_and_setting():
     page = (HERE.parent / "nbs" / "sweep_files.md").read_text()
     for model in (sweep_files.SweepSpec, sweep_files.EarlyTerminate, sweep_files.Metric, sweep_files.Parameter):
         for key in model.model_fields: assert re.search(rf"\b{key}\b", page), key
-    for kind in (*sweep_files._LISTED, *sweep_files.UNIFORM, *sweep_files._NORMAL, *sweep_files._BETA): assert kind in page, kind
+    for kind in (*sweep_files._LISTED, *sweep_files.UNIFORM, *sweep_files._NORMAL, *sweep_files._BETA):
+        assert kind in page, kind
     for name, field in FineTuneConfig.model_fields.items():
-        default = "" if field.default_factory or field.default is None else f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+        value = str(field.default).lower() if isinstance(field.default, bool) else field.default
+        default = "" if field.default_factory or field.default is None else f"`{value}`"
         assert f"| `{name}` | {field.description} | {default} |\n" in page, name
     for shown in re.findall(r"```yaml\n(.*?)```", page, re.S): read_sweep(yaml.safe_load(shown))
     for form in re.findall(r"\| `(\{\w.*?\})`", page.split("## A parameter")[1].split("## The settings")[0]):
-        if "…" not in form: read_sweep({"method": "random", "run_cap": 3, "parameters": {"learning_rate": yaml.safe_load(form)}})
+        if "…" in form: continue
+        read_sweep({"method": "random", "run_cap": 3, "parameters": {"learning_rate": yaml.safe_load(form)}})
 
 
 def test_a_sweep_without_a_command_runs_our_fine_tune(tmp_path, capsys):
@@ -639,7 +705,8 @@ def test_a_sweep_without_a_command_runs_our_fine_tune(tmp_path, capsys):
     spec, shipped = read_sweep(tmp_path / "s.yaml"), read_sweep(HERE.parent / "sweeps" / "demo.yaml")
     assert sweep_files.with_our_command(spec).command == shipped.command
     theirs = read_sweep({**spec.as_dict(), "program": "train.py"})
-    assert sweep_files.with_our_command(theirs) == theirs and sweeps.show_sweep(theirs)["program"] == "train.py, on W&B only"
+    assert sweep_files.with_our_command(theirs) == theirs
+    assert sweeps.show_sweep(theirs)["program"] == "train.py, on W&B only"
 
 
 def test_commands_are_those_of_a_real_agent():
@@ -649,7 +716,8 @@ def test_commands_are_those_of_a_real_agent():
     theirs = utils.create_sweep_command_args({"args": {k: {"value": v} for k, v in config.items()}})
     for macro in sweep_files._MACROS:
         if macro in ("env", "interpreter", "program", "args_json_file"): continue
-        spec = read_sweep({"method": "grid", "command": ["python", f"${{{macro}}}"], "parameters": {k: {"value": v} for k, v in config.items()}})
+        spec = read_sweep({"method": "grid", "command": ["python", f"${{{macro}}}"],
+                           "parameters": {k: {"value": v} for k, v in config.items()}})
         assert sweep_files.run_command(spec, config) == ["python", *theirs[macro]], macro
     os.environ["SWEEP_TEST"] = "x"
     for word in ["${envvar:SWEEP_TEST}/a", "${envvar:NOT_THERE}"]:
@@ -658,5 +726,6 @@ def test_commands_are_those_of_a_real_agent():
 
 
 def test_importing_sweeps_is_light():
-    code = "import sys, best_vision_models.sweep_files, best_vision_models.sweeps; print([m for m in ('torch', 'fastai', 'ray', 'wandb', 'optuna') if m in sys.modules])"
+    code = ("import sys, best_vision_models.sweep_files, best_vision_models.sweeps; "
+            "print([m for m in ('torch', 'fastai', 'ray', 'wandb', 'optuna') if m in sys.modules])")
     assert subprocess.run([sys.executable, "-c", code], env=ENV, capture_output=True, text=True).stdout.strip() == "[]"

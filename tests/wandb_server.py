@@ -142,7 +142,9 @@ class WandbServer(ThreadingHTTPServer):
         name = name or uuid.uuid4().hex[:8]
         inserted = name not in self.runs
         run = self.runs.setdefault(name, self._new_run(name, project or "uncategorized", sweep, {}))
-        if config: run["config"] = {**run["config"], **{k: v for k, v in json.loads(config).items() if k != "logged_in_wandb"}}
+        if config:
+            run["config"] = {**run["config"],
+                             **{k: v for k, v in json.loads(config).items() if k != "logged_in_wandb"}}
         if state != "pending": run["heard"], run["started"] = time.time(), True
         return {"upsertBucket": {"inserted": inserted, "bucket": {
             "id": name, "name": name, "displayName": name, "description": "", "config": json.dumps(run["config"]),

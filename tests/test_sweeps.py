@@ -121,8 +121,9 @@ cluster.add_node(num_cpus=1)
 cluster.wait_for_nodes()
 sweep = subprocess.Popen([*command, cluster.address])
 log = out / "log.txt"
-while len({line.split()[3] for line in log.read_text().splitlines()} if log.exists() else ()) < 3: time.sleep(0.1)
-while len(list(out.glob("*.json"))) < 25: time.sleep(0.1)
+def nodes(): return {words[3] for line in log.read_text().splitlines() if len(words := line.split()) > 3}
+while not log.exists() or len(nodes()) < 3: time.sleep(0.1)
+while len(list(out.glob("*.json"))) < 10: time.sleep(0.1) # early: a node takes its time to join a busy machine
 cluster.remove_node(doomed, allow_graceful=False)
 print("killed", doomed.node_id, flush=True)
 print("joined", cluster.add_node(num_cpus=1).node_id, flush=True)

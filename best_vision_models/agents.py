@@ -31,7 +31,7 @@ from best_vision_models.diary import (
     signal_process,
     summarise_notes,
 )
-from .run_sweep import fine_tune_run, run_sweep
+from .run_sweep import fine_tune_run, in_notebook, run_sweep
 from .runs import write_run
 from .sources import BadInput
 from .sweep_files import leaves, nested, read_sweep, setting_at
@@ -75,10 +75,6 @@ def _story(agent: dict, notes: list[dict]) -> list[str]:
     return lines
 
 # %% ../nbs/17_agents.ipynb #5cc79548
-def _in_notebook() -> bool:
-    return "IPython" in sys.modules and hasattr(sys.modules["IPython"].get_ipython(), "kernel")
-
-
 class _Launched:
     "Agents by their diaries and keepers; `Agents` has what is done with them."
     def __init__(self, agents: list[dict], logs: Path): # each with agent, gpu, sweep, pid, started, log, diary
@@ -121,7 +117,7 @@ class Agents(_Launched):
 
         In a notebook the table, refreshed; elsewhere a line when something changes.
         """
-        try: self._refresh_table(seconds) if _in_notebook() else self.follow(seconds)
+        try: self._refresh_table(seconds) if in_notebook() else self.follow(seconds)
         except KeyboardInterrupt: pass
 
     def follow(self, seconds: float = 2):

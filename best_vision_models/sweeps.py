@@ -9,7 +9,6 @@ __all__ = ['run_count', 'sweep_configs', 'show_sweep', 'key_of_row', 'done_state
 # %% ../nbs/15_sweeps.ipynb #28ffc763
 import fcntl
 import itertools
-import os
 import random
 from collections import Counter
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ import yaml
 from .models import moved_models, unresolved_models
 from .runs import read_run_files
 from .settings import config_key
-from .sources import BadInput
+from .sources import BadInput, replace_file
 from best_vision_models.sweep_files import (
     UNIFORM,
     SweepSpec,
@@ -125,9 +124,7 @@ def open_sweep_folder(spec: SweepSpec, out: str | Path):
         if copy.exists() and _asks_for(read_sweep(copy)) != _asks_for(spec):
             raise BadInput(f"{out}: holds the runs of another sweep (its sweep.yaml differs): "
                            "give another folder with --out")
-        part = copy.with_name(f".{copy.name}.part")
-        part.write_text(yaml.safe_dump(spec.as_dict(), sort_keys=False, allow_unicode=True))
-        os.replace(part, copy)
+        replace_file(copy, yaml.safe_dump(spec.as_dict(), sort_keys=False, allow_unicode=True))
         yield folder
 
 # %% ../nbs/15_sweeps.ipynb #860978a7

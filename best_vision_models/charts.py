@@ -10,6 +10,7 @@ __all__ = ['FAMILY_COLOURS', 'HEIGHT', 'family_colour', 'set_renderer', 'error_b
 
 # %% ../nbs/08_charts.ipynb #2f8d3ecf
 import logging
+import threading
 import warnings
 import zlib
 
@@ -43,6 +44,17 @@ def family_colour(
 HEIGHT = 600 # px; the width is the page's
 
 
+def _draws(
+    within: float = 60, # seconds
+) -> bool:
+    "Whether kaleido's browser draws a figure: when its start failed, each call would wait for good."
+    drawn = []
+    thread = threading.Thread(target=lambda: drawn.append(go.Figure().to_image("png")), daemon=True)
+    thread.start()
+    thread.join(within)
+    return bool(drawn)
+
+
 def set_renderer():
     "Store each figure as interactive Plotly and, where a Chrome is installed, as PNG; call it once per notebook."
     pio.renderers.default = "plotly_mimetype"
@@ -58,6 +70,10 @@ def set_renderer():
                       stacklevel=2)
         return
     kaleido.start_sync_server(silence_warnings=True)  # one browser for all figures; without a Chrome it would hang
+    if not _draws():
+        warnings.warn("no PNG beside the figures: the browser of kaleido doesn't answer; run the notebook again for them",
+                      stacklevel=2)
+        return
     pio.renderers["png"].width, pio.renderers["png"].height, pio.renderers["png"].scale = 900, HEIGHT, 1.5
     pio.renderers.default = "plotly_mimetype+png"
 

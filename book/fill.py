@@ -53,7 +53,9 @@ def run(notebook, folder: str | Path, **environment): # `folder`: where its cell
                             resources={"metadata": {"path": str(folder)}})
     client.execute(env=os.environ | environment)
     for n, cell in enumerate(notebook.cells):
-        if n in asked: cell.source = fill(cell.source, json.loads(code.cells[n].outputs[-1].text))
+        if n in asked: # what is printed may come in several pieces
+            printed = "".join(out.text for out in code.cells[n].outputs if out.get("name") == "stdout")
+            cell.source = fill(cell.source, json.loads(printed))
         elif cell.cell_type == "code": cell.update(outputs=code.cells[n].outputs, execution_count=None)
     return notebook
 

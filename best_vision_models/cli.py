@@ -187,7 +187,7 @@ def sweep_show(
         if isinstance(value, list) and len(value) > 8:
             value = f"{len(value)}: {', '.join(map(str, value[:4]))}, …, {value[-1]}"
         if name == "runs" and not value: value = "without end: add run_cap: 50 to the file, or give --count"
-        print(f"{name:20} {value}")
+        print(f"{name:20} {value}", flush=True) # at once: the images and weights of this machine take longer to look at
     try: check_sweep(spec, count)
     except SourceUnavailable as error: print(f"{'missing here':20} {error}")
 

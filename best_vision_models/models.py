@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ARTICLE_FAMILIES', 'BY_HAND', 'family', 'architecture_of', 'benchmark_family', 'checkpoints_2022',
-           'make_weights_2022', 'read_weights_2022', 'weights_2022', 'weights_of', 'pretraining', 'weights_named',
-           'unresolved_models', 'moved_models', 'TimmModel', 'find_model']
+           'make_weights_2022', 'read_weights_2022', 'weights_2022', 'weights_of', 'pretraining', 'make_timm_names',
+           'timm_names', 'weights_named', 'unresolved_models', 'moved_models', 'TimmModel', 'find_model']
 
 # %% ../nbs/01_models.ipynb #5eec9b84
 import difflib
@@ -15,6 +15,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -193,36 +194,58 @@ def pretraining(
     return kind.mask(weights.str.contains(_WEB, na=False), "web").where(weights.notna())
 
 # %% ../nbs/01_models.ipynb #j0000001
+def make_timm_names() -> pd.DataFrame: # `name`, `weights`
+    "Every name that timm knows, and the weights it loads; for an architecture without any, the name itself."
+    import timm
+
+    retired = timm.models.get_deprecated_models()
+
+    def loads(name: str) -> str | None: # None: retired, and stands for a tag that isn't there
+        name = retired.get(name, name)
+        if not timm.is_model_pretrained(name): return None if "." in name else name
+        cfg = timm.get_pretrained_cfg(name)
+        return f"{cfg.architecture}.{cfg.tag}"
+
+    names = sorted({*timm.list_models(), *timm.list_pretrained(), *retired})
+    return pd.DataFrame({"name": names, "weights": [loads(name) for name in names]}).dropna(ignore_index=True)
+
+
+@cache
+def timm_names() -> dict[str, str]: # name → `architecture.tag`, or the bare architecture where timm has no weights
+    "The names that the installed timm knows; those of the version in `data/summaries` without importing torch."
+    here = {path.name.removesuffix(".names.csv").removeprefix("timm_"): path
+            for path in (data_dir() / "summaries").glob("timm_*.names.csv")}
+    try: installed = version("timm")
+    except PackageNotFoundError: installed = max(here)
+    table = read_table(here[installed]) if installed in here else make_timm_names()
+    return dict(zip(table.name, table.weights))
+
+# %% ../nbs/01_models.ipynb #9c449e50
 def weights_named(model_name: str) -> str | None: # None: timm has no such model, or no such weights for it
     "The `architecture.tag` that a run with this name loads; the bare architecture where timm has no weights for it."
-    import timm
-    if "." in model_name and timm.is_model_pretrained(model_name): return model_name
-    return weights_2022().get(model_name) or _weights_today(model_name)
-
-
-def _weights_today(name: str) -> str | None:
-    "What timm itself takes a bare name for; a retired name stands for another."
-    import timm
-    if "." not in name: name = timm.models.get_deprecated_models().get(name, name)
-    if not timm.is_model_pretrained(name): return name if timm.is_model(name) and "." not in name else None
-    cfg = timm.get_pretrained_cfg(name)
-    return f"{cfg.architecture}.{cfg.tag}"
+    names = timm_names()
+    if "." in model_name and names.get(model_name) == model_name: return model_name
+    return weights_2022().get(model_name) or names.get(model_name)
 
 # %% ../nbs/01_models.ipynb #06ad6886
 def unresolved_models(model_names: list[str]) -> dict[str, list[str]]: # such names, and the nearest that timm knows
     "Which of these timm can't build, or has no such weights for."
     unknown = [name for name in model_names if weights_named(name) is None]
     if not unknown: return {}
-    import timm
-    known = sorted({*timm.list_models(), *timm.list_pretrained(), *weights_2022()})
-    return {name: difflib.get_close_matches(name, known, 3) for name in unknown}
+    return {name: difflib.get_close_matches(name, _known_names(), 3) for name in unknown}
+
+
+def _known_names() -> list[str]:
+    "All that can be proposed: today's names without the retired ones, and those of 2022."
+    current = {name for name, weights in timm_names().items() if weights.split(".")[0] == name.split(".")[0]}
+    return sorted({*current, *weights_2022()})
 
 
 def moved_models(model_names: list[str]) -> dict[str, str]: # the bare name, and the weights that it meant in 2022
     "Bare names of the 2022 sweeps; `weights_2022` says which weights they meant."
     then = weights_2022()
     bare = [name for name in model_names if "." not in name and name in then]
-    return {name: then[name] for name in bare if _weights_today(name) != then[name]}
+    return {name: then[name] for name in bare if timm_names().get(name) != then[name]}
 
 # %% ../nbs/01_models.ipynb #718286ea
 @dataclass(frozen=True)
@@ -246,8 +269,7 @@ def _name_in_timm(model_name: str) -> str: # an `architecture.tag`, or a bare ar
     exact = "." in model_name and timm.is_model_pretrained(model_name)
     name = model_name if exact else weights_2022().get(model_name, model_name)
     if timm.is_model_pretrained(name) or "." not in name and timm.is_model(name): return name
-    known = {*timm.list_models(), *timm.list_pretrained(), *weights_2022()}
-    near = difflib.get_close_matches(model_name, sorted(known), n=3, cutoff=0)
+    near = difflib.get_close_matches(model_name, _known_names(), n=3, cutoff=0)
     raise BadInput(f"timm {timm.__version__} has no model {model_name!r}: did you mean {', '.join(near)}?")
 
 # %% ../nbs/01_models.ipynb #2fa5de89

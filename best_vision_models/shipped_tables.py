@@ -7,11 +7,12 @@ __all__ = ['SHIPPED_BENCHMARKS', 'shipped_tables']
 
 # %% ../nbs/07a_shipped_tables.ipynb #f823d07f
 from collections.abc import Callable
+from importlib.metadata import version
 
 import pandas as pd
 
 from .comparisons import summarise_settings
-from .models import checkpoints_2022, make_weights_2022
+from .models import checkpoints_2022, make_timm_names, make_weights_2022
 from .runs import infer_learning_rate, read_runs
 from .scores import restore_published, summarise
 from .sources import data_dir, fetch, read_sources, read_table
@@ -63,6 +64,8 @@ def _tables_of_runs() -> dict[str, tuple[Callable[[], pd.DataFrame], str]]:
             lambda: make_weights_2022(_names_2022()),
             "What each model name of 2022 means in timm 1.0.31 (notebook 01).\n"
             f"Sources: timm 0.6.5, timm 1.0.31, {read_sources()['timm_2022'].url}"),
+        f"summaries/timm_{version('timm')}.names.csv": (
+            make_timm_names, f"Every name that timm {version('timm')} knows, and the weights it loads (notebook 01)."),
     }
 
 # %% ../nbs/07a_shipped_tables.ipynb #429cbdbb

@@ -19,7 +19,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, Field, FiniteFloat, JsonValue, PositiveInt, ValidationError, model_validator
 
-from .settings import config_key
+from .settings import config_key, in_words
 from .sources import BadInput
 from .wandb_runs import OUR_PROGRAM, hyperband_epochs
 
@@ -317,11 +317,6 @@ def _what(error: dict) -> str:
     "A pydantic error in a reader's words."
     path, kind, key = error["loc"], error["type"], dotted(error["loc"])
     if line := _line_to_write(path, error["input"]): return f"{key} can't be read: write {line}"
-    if kind == "extra_forbidden":
-        parts = {"parameters": Parameter, "metric": Metric, "early_terminate": EarlyTerminate}
-        inside = parts.get(path[0], SweepSpec) if len(path) > 1 else SweepSpec
-        near = difflib.get_close_matches(str(path[-1]), inside.model_fields, 1)
-        return f"{key} is not a key that sweeps have here: " + (f"did you mean {near[0]}?" if near else "remove it")
     if path == ("metric",): return "metric can't be read: write metric: {name: error_rate, goal: minimize}"
     if path == ("parameters",) and kind == "dict_type": return "parameters has none: indent the settings below it"
     if path and path[-1] == "distribution" and "log" in str(error["input"]):
@@ -333,8 +328,9 @@ def _what(error: dict) -> str:
         return f"{key} is {str(error['input'])[:40]!r}: {use}"
     if kind == "too_short": return f"{key} is empty: name at least one"
     if kind == "missing": return f"{key} is missing: add it"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{key}: {message[0].lower()}{message[1:]}" if key else message
+    parts = {"parameters": Parameter, "metric": Metric, "early_terminate": EarlyTerminate}
+    inside = parts.get(path[0], SweepSpec) if len(path) > 1 else SweepSpec
+    return in_words(error, key, inside.model_fields, "a key that sweeps have here", ": remove it")
 
 # %% ../nbs/14_sweep_files.ipynb #d26ff5d9
 def read_sweep(source: str | Path | dict) -> SweepSpec:

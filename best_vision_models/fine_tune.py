@@ -109,6 +109,14 @@ class StopAtNaN(Callback):
             raise RunFailed(f"{part} loss became {self.loss.item()} in batch {self.iter + 1} of epoch "
                             f"{self.epoch + 1}: try a lower learning_rate, or precision fp32")
 
+# %% ../nbs/12_fine_tune.ipynb #431f6fe5
+def _free_gpu():
+    "Gives back what an earlier run in this process held, so that the peak is this run's own."
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
 # %% ../nbs/12_fine_tune.ipynb #c17ab77a
 def _train(config: FineTuneConfig, model: TimmModel, images: Images, accumulate: int, tracking) -> dict:
     "Error rate, losses, `fit_time` (s) and peak `GPU_mem` (GiB) of one training, in `accumulate` micro-batches a step."
@@ -120,7 +128,7 @@ def _train(config: FineTuneConfig, model: TimmModel, images: Images, accumulate:
 
     set_seed(training_seed)
     dls = make_dls(images, config.batch_size // accumulate, config.img_size, config.resize_method, config.image_cache)
-    images_on_gpu = torch.cuda.memory_allocated() if on_gpu else 0
+    images_held = torch.cuda.memory_allocated() if on_gpu else 0
     several = isinstance(dls.loss_func, BCEWithLogitsLossFlat)
     metrics = [accuracy_multi, FBetaMulti(beta=2)] if several else [error_rate, accuracy]
     if config.repeat > 1: torch.manual_seed(training_seed) # the split has just set it to `seed`
@@ -137,18 +145,9 @@ def _train(config: FineTuneConfig, model: TimmModel, images: Images, accumulate:
     metrics = epoch_metrics(learn.recorder)
     return {
         "accumulate": accumulate, **{name: metrics[name] for name in ("error_rate", "valid_loss", "train_loss")},
-        "fit_time": fit_time,
-        "GPU_mem": (torch.cuda.max_memory_reserved() - images_on_gpu) / 1024**3 if on_gpu else None,
+        "fit_time": fit_time, "GPU_mem": (torch.cuda.max_memory_reserved() - images_held) / 1024**3 if on_gpu else None,
         "precision": precision, "image_cache": "off" if dls.train.pixels is None else "auto",
     }
-
-# %% ../nbs/12_fine_tune.ipynb #431f6fe5
-def _free_gpu():
-    "Gives back what an earlier run in this process held, so that the peak is this run's own."
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
 
 # %% ../nbs/12_fine_tune.ipynb #6ef09fd2
 def _train_within_memory(config: FineTuneConfig, model: TimmModel, images: Images, tracking) -> dict:
@@ -254,6 +253,30 @@ def _wandb_callbacks(run) -> list:
     from fastai.callback.wandb import WandbCallback
     return [WandbCallback(log=None, log_preds=False)]
 
+# %% ../nbs/12_fine_tune.ipynb #335feea2
+def _model_of(config: FineTuneConfig) -> TimmModel:
+    "The model that a run trains; raises `BadInput` where it can't be trained like this, or its weights aren't there."
+    model = find_model(config.model_name, config.img_size)
+    if config.precision == "fp16" and not torch.cuda.is_available():
+        raise BadInput("precision fp16 needs a GPU, and torch sees none: use auto, bf16 or fp32")
+    if config.pretrained and config.weights_dir:
+        return model.from_file(_weights_file(model.weights, config.weights_dir))
+    if config.pretrained and not model.has_weights:
+        raise BadInput(f"timm has no weights for {config.model_name}: use pretrained False, or give weights_dir")
+    return model
+
+# %% ../nbs/12_fine_tune.ipynb #bb8d248e
+def _row_before(config: FineTuneConfig, weights: str | None) -> dict:
+    "The row of a run that hasn't been trained yet."
+    return {
+        "sweep": os.environ.get("WANDB_SWEEP_ID"), "run_id": run_key(config), "state": "finished",
+        "weights": weights, **run_settings(config),
+        "error_rate": None, "valid_loss": None, "train_loss": None, "fit_time": None, "GPU_mem": None,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu", "host": platform.node(),
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        **{f"{library.__name__}_version": library.__version__ for library in (torch, fastai, timm, best_vision_models)},
+    }
+
 # %% ../nbs/12_fine_tune.ipynb #7ff70f73
 def fine_tune(
     config: FineTuneConfig, # from `read_config`
@@ -264,24 +287,10 @@ def fine_tune(
     Raises `BadInput` or `SourceUnavailable` before training. A run that fails in training is a row that says why; one
     that `after_epoch` stopped has no `fit_time`, and says in `stopped_epoch` how far it came.
     """
-    model = find_model(config.model_name, config.img_size)
-    if config.precision == "fp16" and not torch.cuda.is_available():
-        raise BadInput("precision fp16 needs a GPU, and torch sees none: use auto, bf16 or fp32")
-    if config.pretrained and config.weights_dir:
-        model = model.from_file(_weights_file(model.weights, config.weights_dir))
-    elif config.pretrained and not model.has_weights:
-        raise BadInput(f"timm has no weights for {config.model_name}: use pretrained False, or give weights_dir")
-    weights = model.weights if config.pretrained else None
-    row = {
-        "sweep": os.environ.get("WANDB_SWEEP_ID"), "run_id": run_key(config), "state": "finished",
-        "weights": weights, **run_settings(config),
-        "error_rate": None, "valid_loss": None, "train_loss": None, "fit_time": None, "GPU_mem": None,
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu", "host": platform.node(),
-        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        **{f"{library.__name__}_version": library.__version__ for library in (torch, fastai, timm, best_vision_models)},
-    }
+    model = _model_of(config)
+    row = _row_before(config, model.weights if config.pretrained else None)
     try:
-        with _wandb_run(config, weights) as wandb_run:
+        with _wandb_run(config, row["weights"]) as wandb_run:
             keep = [KeepPreds()] if config.save_preds else []
             report = [EpochReporter(after_epoch, config.epochs + 1)] if after_epoch else []
             images = understand_images(config.dataset, config.label_pattern, config.seed)

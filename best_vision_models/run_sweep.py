@@ -116,8 +116,7 @@ class Workers:
     def __init__(self, ray, run, resources, rungs, to_check):
         self.ray, self.rungs, self.resources = ray, rungs, resources
         self.to_check, self.checker = to_check, None # settings of runs, until a worker has seen that they can start
-        self.actor = ray.remote(Worker).options(max_concurrency=1, **resources)
-        self.run = ray.put(run)
+        self.actor, self.run = ray.remote(Worker).options(max_concurrency=1, **resources), ray.put(run)
         self.starting, self.busy, self.idle, self.failed_starts = {}, {}, [], 0
 
     def hire(self, wanted: int):

@@ -188,7 +188,7 @@ def test_search_finds(page):
     page.keyboard.press("Control+k")
     page.keyboard.type("hyperband")
     page.keyboard.press("Enter")
-    page.wait_for_selector("ul.search li a")
+    page.wait_for_selector("ul.search li a:has-text('Sweep files')")  # hits come one by one
     assert "sweep files" in page.inner_text("ul.search").lower()
 
 

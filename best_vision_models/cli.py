@@ -157,10 +157,8 @@ def imagenet_command(
 
 # %% ../nbs/19_cli.ipynb #c7174423
 def _fine_tune(config: FineTuneConfig, out: str | None) -> int:
-    try:
-        from best_vision_models.fine_tune import print_run
-    except ModuleNotFoundError as error:
-        raise BadInput(f"fine-tuning needs {error.name}: type pip install 'best-vision-models[train]'") from None
+    from best_vision_models.fine_tune import print_run
+
     return print_run(config, out)
 
 

@@ -149,6 +149,8 @@ def run_app(
         return 0
     except typer.TyperException as error: status, problem = 2, _in_one_line(error)
     except BadInput as error: status, problem = 2, str(error)
+    except ModuleNotFoundError as error: # the core is installed alone
+        status, problem = 2, f"this needs {error.name}: type pip install 'best-vision-models[train]'"
     except OSError as error: status, problem = 1, str(error)
     except (KeyboardInterrupt, typer.Abort): status, problem = 1, "stopped"
     print("bvm:", *problem.splitlines(), file=sys.stderr)
@@ -184,9 +186,10 @@ def add_fine_tune(
 ):
     "Add the command `fine-tune`: one flag per field of `FineTuneConfig`, and `--out`."
     def command(context: typer.Context, *, out, **settings) -> int:
-        for word in context.args:
+        if context.args:
             from best_vision_models.models import weights_2022
 
+            word = context.args[0]
             flag = "--model_name" if word in {*weights_2022(), *weights_2022().values()} else "--dataset"
             raise BadInput(f"{word} stands there without a flag: did you mean {flag} {word}?")
         config = read_config(**{name: value for name, value in settings.items() if value is not None})

@@ -76,6 +76,21 @@ def test_a_chapter_imports_the_core_alone(told, name):
     assert without_training(told, "\n".join([*map(ast.unparse, statements), "print('imported')"])) == "imported\n"
 
 
+@pytest.mark.parametrize("command", ["fine-tune --dataset digits", "sweep show sweeps/demo.yaml",
+                                     "sweep run sweeps/demo.yaml --out {out}"])
+def test_what_needs_more_says_what_to_type(told, tmp_path, command):
+    words = command.format(out=tmp_path / "out").split()
+    told_by = without_training(told, f"""
+import contextlib, io
+from best_vision_models import cli
+with contextlib.redirect_stderr(io.StringIO()) as said: status = cli.main({words})
+print("\\n".join(["", str(status), said.getvalue()]))
+""")
+    status, problem, *more = told_by.split("\n")[-4:]
+    assert (status, more) == ("2", ["", ""]), told_by
+    assert re.fullmatch(r"bvm: this needs \w+: type pip install 'best-vision-models\[train\]'", problem)
+
+
 def test_parquet_without_pyarrow_is_one_line(told, tmp_path):
     (tmp_path / "runs.parquet").write_bytes(b"PAR1")
     code = f"""

@@ -730,3 +730,44 @@ def test_importing_sweeps_is_light():
     code = ("import sys, best_vision_models.sweep_files, best_vision_models.sweeps; "
             "print([m for m in ('torch', 'fastai', 'ray', 'wandb', 'optuna') if m in sys.modules])")
     assert subprocess.run([sys.executable, "-c", code], env=ENV, capture_output=True, text=True).stdout.strip() == "[]"
+
+
+OLD_SWEEP = """method: grid
+parameters:
+  dataset:
+    value: digits
+  model_name:
+    values:
+    - resnet18
+    - test_resnet
+  learning_rate:
+    value: 0.008
+  pretrained:
+    value: false
+"""
+# As the library of 22 November 2026 wrote them: a sweep's run, and a run of its own, whose name was shorter.
+OLD_CONFIG = {"dataset": "digits", "model_name": "resnet18", "learning_rate": 0.008, "pretrained": False}
+OLD_RUN = {**OLD_CONFIG, "host": "vm", "started_at": "2026-11-22T06:33:04Z", "state": "finished", "error_rate": 0.08,
+           "fit_time": 3.0, "GPU_mem": None, "sweep": "old", "run_id": "515fcacb30ba0ab0", "config": OLD_CONFIG}
+OLD_SINGLE = {"sweep": None, "run_id": "d62c2442efed", "state": "finished", "dataset": "digits", "weights": None,
+              "model_name": "test_resnet", "learning_rate": 0.002, "error_rate": 0.245, "fit_time": 2.4,
+              "GPU_mem": None}
+
+
+def test_an_older_library_s_sweep_is_read_and_completed(tmp_path, ray_here):
+    from best_vision_models.runs import read_runs
+    from best_vision_models.scores import rank, summarise
+
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "sweep.yaml").write_text(OLD_SWEEP)
+    (kept := old / "515fcacb30ba0ab0.json").write_text(json.dumps(OLD_RUN))
+    before = kept.read_bytes()
+    assert sweep_status(old) == {"total": 2, "finished": 1, "failed": 0, "crashed": 0, "left": 1}
+    status = run_sweep(old / "sweep.yaml", old, agents=1, run=lambda config: {"error_rate": 0.2, "fit_time": 2.0})
+    assert status == {"total": 2, "finished": 2, "failed": 0, "crashed": 0, "left": 0}
+    assert kept.read_bytes() == before
+    assert dict(zip((runs := read_runs(old)).model_name, runs.error_rate)) == {"resnet18": 0.08, "test_resnet": 0.2}
+    (tmp_path / "single").mkdir()
+    (tmp_path / "single" / "d62c2442efed.json").write_text(json.dumps(OLD_SINGLE))
+    assert rank(summarise(read_runs(tmp_path / "single"))).model_name.tolist() == ["test_resnet"]

@@ -13,10 +13,10 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pandas as pd
 
@@ -256,10 +256,8 @@ class TimmModel:
     pools: bool # whether fastai's head pools the body's output
     depthwise: bool # whether it has convolutions of single channels
     arguments: dict # for `timm.create_model`
+    weights_from: str | None = None # folder, cache, package or hub; None: not decided, or none
 
-    def from_file(self, path: Path) -> "TimmModel": # the same model with the weights in this file
-        overlay = {**self.arguments.get("pretrained_cfg_overlay", {}), "file": str(path), "custom_load": False}
-        return replace(self, arguments={**self.arguments, "pretrained_cfg_overlay": overlay})
 
 # %% ../nbs/01_models.ipynb #ad998909
 def _name_in_timm(model_name: str) -> str: # an `architecture.tag`, or a bare architecture

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 from fastai.data.transforms import image_extensions
+from fastai.vision.core import PILImage
 
-from .images import DATASETS, images_path, look_at, some_names
+from .images import DATASETS, OwnImage, images_path, look_at, some_names
 from .settings import UPSTREAM_NAMES
 from .sources import BadInput, log
 
@@ -32,6 +33,9 @@ class Images:
     published: bool = False # one of `DATASETS`: read, opened and split as fastai does
     split: str = "" # where the parts come from
     seed: int = 0 # of the split
+
+    @property
+    def opened_by(self) -> type[PILImage]: return PILImage if self.published else OwnImage
 
 # %% ../nbs/10a_own_images.ipynb #d86cff7e
 def _is_hidden(name: str) -> bool: return name.startswith(".") or name == "__MACOSX" # what macOS puts into an archive

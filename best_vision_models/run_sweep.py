@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from .runs import describe_failures, failure_kind, json_types, read_run_files, write_run
+from .runs import KEPT, describe_failures, failure_kind, json_types, read_run_files, write_run
 from .schedule import Bayes, Listed, Rungs
 from .settings import read_config
 from .sources import BadInput, SourceUnavailable
@@ -60,8 +60,8 @@ class Worker:
         report = {"report": lambda metrics: ray.get(self.rungs.report.remote(key, metrics))} if self.rungs else {}
         try:
             done = dict(self.run(config, **report))
-            preds = {"preds": done.pop("preds")} if "preds" in done else {} # arrays: `write_run` takes them as they are
-            return {**row, "state": "finished", **json_types(done), **preds}
+            kept = {name: done.pop(name) for name in KEPT if name in done} # `write_run` takes it as it is
+            return {**row, "state": "finished", **json_types(done), **kept}
         except (Exception, SystemExit) as error:
             reason = (str(error).strip() or "no message").splitlines()[0]
             if not isinstance(error, (BadInput, SourceUnavailable)): reason = f"{type(error).__name__}: {reason}"

@@ -42,6 +42,12 @@ class FineTuneConfig(BaseModel, extra="forbid", frozen=True):
     batch_size: int = Field(32, ge=2, description="images per step of the optimizer")
     accumulate: int = Field(1, ge=1, description="micro-batches that make up one batch: less memory, same step")
     epochs: int = Field(5, ge=1, description="after one with the body frozen")
+    steps: int | None = Field(
+        None, ge=0, description="about so many steps in place of epochs, a sixth of them with the body frozen")
+    head: Literal["fastai", "linear"] = Field("fastai", description="fastai's layers on the body, or timm's single one")
+    start: Literal["random", "probe"] = Field(
+        "random", description="how the head starts; probe: as the best one on frozen features, needs head linear")
+    images_per_class: int | None = Field(None, ge=1, description="train on so many images of each class only")
     seed: int = Field(42, ge=0, le=2**31, description="fixes the split, and with `repeat` the training")
     repeat: int = Field(1, ge=1, le=10**6, validation_alias=AliasChoices("repeat", "num_experiments"),
                         description="number of this repetition: other training, same split")
@@ -50,6 +56,7 @@ class FineTuneConfig(BaseModel, extra="forbid", frozen=True):
     image_cache: Literal["auto", "off"] = Field(
         "auto", description="decode each image once per machine, or in each epoch")
     save_preds: bool = Field(False, description="keep the validation predictions, beside the run's JSON file")
+    save_model: bool = Field(False, description="keep the trained model, beside the run's JSON file")
     wandb_project: str = Field("fine_tune_timm", description="Weights & Biases project")
     wandb_entity: str | None = Field(None, description="Weights & Biases user or team")
     wandb_mode: Literal["online", "offline", "disabled"] = Field(
@@ -61,6 +68,12 @@ class FineTuneConfig(BaseModel, extra="forbid", frozen=True):
 
     @field_validator("image_cache", mode="before")
     def _yamls_off(cls, image_cache): return "off" if image_cache is False else image_cache # what YAML reads `off` as
+
+    @model_validator(mode="after")
+    def _recipe(self):
+        if self.start == "probe" and self.head != "linear": raise ValueError("start probe needs head linear")
+        if self.steps == 0 and self.start != "probe": raise ValueError("steps 0 trains nothing: use start probe")
+        return self
 
     @model_validator(mode="after")
     def _micro_batches(self):
@@ -110,7 +123,8 @@ def _whole(value):
 # %% ../nbs/09_settings.ipynb #53598b3b
 def run_settings(config: FineTuneConfig) -> dict: # what a run's row records of its settings
     "Every setting that can change a run's result."
-    return config.model_dump(exclude={"weights_dir", "save_preds", "wandb_project", "wandb_entity", "wandb_mode"})
+    return config.model_dump(exclude={
+        "weights_dir", "save_preds", "save_model", "wandb_project", "wandb_entity", "wandb_mode"})
 
 
 def run_key(config: FineTuneConfig) -> str: # 16 hexadecimal digits
@@ -193,8 +207,9 @@ def add_fine_tune(
             flag = "--model_name" if word in {*weights_2022(), *weights_2022().values()} else "--dataset"
             raise BadInput(f"{word} stands there without a flag: did you mean {flag} {word}?")
         config = read_config(**{name: value for name, value in settings.items() if value is not None})
-        if config.save_preds and not out:
-            raise BadInput("save_preds needs a folder for the predictions: give --out DIR")
+        kept = {"save_preds": config.save_preds, "save_model": config.save_model}
+        if not out and any(kept.values()):
+            raise BadInput(f"{' and '.join(name for name in kept if kept[name])} need a folder: give --out DIR")
         return run(config, out)
 
     known = inspect.signature(command).parameters

@@ -9,9 +9,8 @@ __all__ = ['EPOCH_METRICS', 'configs_to_check', 'check_metric', 'check_settings'
 # %% ../nbs/15a_sweep_checks.ipynb #4534cf60
 import json
 import os
-import urllib.error
-import urllib.request
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 from .models import unresolved_models, weights_named
@@ -20,6 +19,7 @@ from .sources import BadInput, SourceUnavailable, did_you_mean
 from .sweep_files import UNIFORM, SweepSpec, dotted, leaves, nested, other_program
 from .sweeps import sweep_configs
 from .wandb_runs import MEASURED
+from .weights import answers, weights_from
 
 # %% ../nbs/15a_sweep_checks.ipynb #38609418
 def configs_to_check(spec: SweepSpec, count: int | None = None) -> list[dict]: # settings of runs
@@ -64,53 +64,15 @@ def _few(names: list[str]) -> str:
     "Up to five names, and how many more there are."
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
-
-def _in_folder(weights: str, folder: str) -> bool:
-    "Whether a folder holds a checkpoint of this name."
-    return any((Path(folder) / f"{weights}{suffix}").is_file() for suffix in (".safetensors", ".pth"))
-
-
-def _in_cache(weights: str) -> bool:
-    "Whether timm would find this checkpoint on this machine."
-    import timm
-    from huggingface_hub.constants import HF_HUB_CACHE
-    from torch.hub import get_dir
-
-    cfg = timm.get_pretrained_cfg(weights)
-    if not cfg.hf_hub_id: return (Path(get_dir()) / "checkpoints" / cfg.url.split("/")[-1]).is_file()
-    snapshots = Path(HF_HUB_CACHE) / f"models--{cfg.hf_hub_id.replace('/', '--')}" / "snapshots"
-    return any(path.suffix in (".safetensors", ".bin", ".pth") for path in snapshots.glob("*/*"))
-
-# %% ../nbs/15a_sweep_checks.ipynb #7d77e652
-def _address(weights: str) -> str:
-    "The server that has this checkpoint."
-    import timm
-    from huggingface_hub.constants import ENDPOINT
-
-    cfg = timm.get_pretrained_cfg(weights)
-    return ENDPOINT if cfg.hf_hub_id else "/".join(cfg.url.split("/")[:3])
-
-
-def _answers(address: str) -> bool:
-    "Whether a server answers within five seconds: \"not found\" is an answer, a fault of the server is none."
-    from huggingface_hub.constants import HF_HUB_OFFLINE
-
-    if HF_HUB_OFFLINE: return False
-    try: urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=5).close()
-    except urllib.error.HTTPError as error: return error.code < 500
-    except (OSError, ValueError): return False
-    return True
-
 # %% ../nbs/15a_sweep_checks.ipynb #8cf534b7
 def _check_hub(model_names: list[str]):
-    "Refuse models without weights in timm's cache or on a hub that answers."
+    "Refuse models whose weights are neither on this machine nor on a hub that answers."
     import timm
     without = [name for name in model_names if not timm.is_model_pretrained(weights_named(name))]
     if without: raise BadInput(f"timm has no weights for {_few(without)}: add pretrained: {{value: false}}, or "
                                f"weights_dir, or take them out of the sweep")
-    absent = [weights for weights in map(weights_named, model_names) if not _in_cache(weights)]
-    answers = {address: _answers(address) for address in {_address(weights) for weights in absent}}
-    lost = [weights for weights in absent if not answers[_address(weights)]]
+    asked_once = cache(answers)
+    lost = [weights for weights in map(weights_named, model_names) if not weights_from(weights, None, asked_once)]
     if lost: raise SourceUnavailable(
         f"the weights of {len(lost)} of {len(model_names)} models are not in timm's cache and the hub can't be reached"
         f": {_few(lost)}: connect; or copy the cache (HF_HOME) from a machine that has them; or put NAME.safetensors "
@@ -126,7 +88,7 @@ def check_weights(configs: list[dict]): # settings of runs
     wanted = {(run.model_name, run.weights_dir) for run in runs if run.pretrained}
     for folder in {folder for _, folder in wanted if folder}:
         here = sorted(weights_named(name) for name, where in wanted if where == folder)
-        if absent := [weights for weights in here if not _in_folder(weights, folder)]:
+        if absent := [weights for weights in here if not weights_from(weights, folder)]:
             raise BadInput(f"weights_dir {folder} holds no {_few(absent)} (.safetensors or .pth): put them there, or "
                            f"take these models out of the sweep")
     _check_hub(sorted({name for name, folder in wanted if not folder}))

@@ -501,7 +501,7 @@ def test_weights_are_looked_for_in_the_cache_and_the_hub_is_asked_once(tmp_path,
     from best_vision_models.sources import SourceUnavailable
     asked = []
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(sweep_checks, "_answers", lambda address: asked.append(address) or address.startswith("https://github"))
+    monkeypatch.setattr(sweep_checks, "answers", lambda address: asked.append(address) or address.startswith("https://github"))
     configs = [{"model_name": name, "repeat": i} for i in (1, 2)
                for name in ("resnet18", "resnet34.tv_in1k", "gcvit_tiny.in1k", "resnet10t")]
     snapshot = tmp_path / "models--timm--resnet34.tv_in1k" / "snapshots" / "abc"
@@ -511,14 +511,14 @@ def test_weights_are_looked_for_in_the_cache_and_the_hub_is_asked_once(tmp_path,
     assert sorted(asked) == sorted([constants.ENDPOINT, "https://github.com"])
     (snapshot / "model.safetensors").touch()
     with pytest.raises(SourceUnavailable, match="2 of 4 models"): sweep_checks.check_weights(configs)
-    monkeypatch.setattr(sweep_checks, "_answers", lambda address: True)
+    monkeypatch.setattr(sweep_checks, "answers", lambda address: True)
     sweep_checks.check_weights(configs)
     sweep_checks.check_weights([{**config, "pretrained": False} for config in configs])
 
 
 def test_a_hub_that_is_not_there_answers_no_within_seconds():
     began = time.time()
-    assert not sweep_checks._answers("http://127.0.0.1:9") and not sweep_checks._answers("nonsense")
+    assert not sweep_checks.answers("http://127.0.0.1:9") and not sweep_checks.answers("nonsense")
     assert time.time() - began < 20
 
 
@@ -611,7 +611,7 @@ def test_progress_in_a_log_is_a_line_when_something_changed(monkeypatch, capsys)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_shipped_sweeps_can_be_shown(path, capsys, monkeypatch):
     from best_vision_models import cli
-    monkeypatch.setattr(sweep_checks, "_answers", lambda address: False)
+    monkeypatch.setattr(sweep_checks, "answers", lambda address: False)
     status = cli.main(["sweep", "show", str(path)])
     shown, said = capsys.readouterr()
     assert "python -m best_vision_models.fine_tune" in shown and "our fine_tune" in shown

@@ -494,6 +494,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                           'best_vision_models.probe._body_key': ('probe.html#_body_key', 'best_vision_models/probe.py'),
                                           'best_vision_models.probe._forward': ('probe.html#_forward', 'best_vision_models/probe.py'),
                                           'best_vision_models.probe._losses': ('probe.html#_losses', 'best_vision_models/probe.py'),
+                                          'best_vision_models.probe._one_thread': ('probe.html#_one_thread', 'best_vision_models/probe.py'),
                                           'best_vision_models.probe._parts': ('probe.html#_parts', 'best_vision_models/probe.py'),
                                           'best_vision_models.probe._path': ('probe.html#_path', 'best_vision_models/probe.py'),
                                           'best_vision_models.probe._solve': ('probe.html#_solve', 'best_vision_models/probe.py'),

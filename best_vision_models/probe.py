@@ -9,7 +9,7 @@ __all__ = ['STRENGTHS', 'linear_head', 'frozen_features', 'fit_head', 'probe']
 import hashlib
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +122,16 @@ def _parts(targets: torch.Tensor, n_parts: int, seed: int) -> torch.Tensor: # nu
     return parts
 
 
+@contextmanager
+def _one_thread():
+    "For thousands of small products, at which threads wait for one another more than they work."
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try: yield
+    finally: torch.set_num_threads(before)
+
+
+@_one_thread()
 def fit_head(
     features: torch.Tensor, # images × features
     targets: torch.Tensor, # class numbers; or, with several labels an image, images × classes of 0 and 1

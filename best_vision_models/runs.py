@@ -72,7 +72,7 @@ def write_run(
     `<run_id>.model/`. What an earlier run of that name has kept is removed.
     """
     path = Path(folder) / f"{row['run_id']}.json"
-    preds, model = _beside(path), path.with_suffix(".model")
+    preds, model = path.with_suffix(".preds.npz"), path.with_suffix(".model")
     if row.get("preds"): write_arrays(row["preds"], preds)
     if row.get("model"): write_model(row["model"], model)
     kept = {name: value for name, value in row.items() if name not in KEPT}

@@ -113,7 +113,7 @@ def test_prints_what_is_stored(path, shipped, runs):
 @pytest.mark.slow
 def test_demo_trains_all_its_runs(tmp_path):
     for name in DEMO: run(ROOT / "nbs" / f"{name}.ipynb", BVM_RUNS=str(tmp_path))
-    assert len(read_run_files(tmp_path / "demo")) == 6
+    assert len(read_run_files(tmp_path / "demo")) == 6 and len(read_run_files(tmp_path / "demo_random")) == 1
 
 
 @by_name([path for path in NOTEBOOKS if path.stem not in MEASURED and path in READERS])

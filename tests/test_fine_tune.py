@@ -432,7 +432,7 @@ def test_bad_input_is_one_line_and_exit_status_2(quick, tmp_path):
     (["--epochs", "0"], "epochs"), (["--learning_rate", "-1"], "learning_rate"),
     (["--learning_rate", "nan"], "learning_rate"), (["--batch_size", "x"], "batch_size"),
     (["--dataset", "cifar"], "cifar"), (["--resize_method", "stretch"], "resize_method"),
-    (["--model", "resnet18"], "did you mean --model_name?"),
+    (["--model", "resnet18"], "did you mean --model_name or --save_model?"),
     (["--wandb_mode", "dryrun"], "wandb_mode"), (["--precision", "fp8"], "precision"),
     (["--accumulate", "5"], "accumulate"),
 ])

@@ -615,8 +615,8 @@ def test_shipped_sweeps_can_be_shown(path, capsys, monkeypatch):
     status = cli.main(["sweep", "show", str(path)])
     shown, said = capsys.readouterr()
     assert "python -m best_vision_models.fine_tune" in shown and "our fine_tune" in shown
-    if path.stem == "your_dataset":
-        assert status == 2 and "no data set, folder or CSV is called 'path/to/your/images'" in said
+    images = {"your_dataset": "path/to/your/images", "hyperparameters": "images/clothing"}.get(path.stem)
+    if images: assert status == 2 and f"no data set, folder or CSV is called '{images}'" in said
     else: assert (status, said) == (0, ""), said
 
 

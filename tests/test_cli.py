@@ -260,7 +260,8 @@ def test_help_of_fine_tune_shows_types_choices_and_defaults_without_torch():
 
 @pytest.mark.parametrize("flags,says", [
     ("--lr 0.1", "did you mean --learning_rate?"), ("--bs 8", "did you mean --batch_size?"),
-    ("--model resnet18", "did you mean --model_name or --save_model?"), ("--model-nme resnet18", "did you mean --model_name?"),
+    ("--model resnet18", "did you mean --model_name or --save_model?"),
+    ("--model-nme resnet18", "did you mean --model_name?"),
     (". --epochs 1", "did you mean --dataset .?"), ("resnet26d", "did you mean --model_name resnet26d?"),
     ("--dataset digits somewhere/else", "did you mean --dataset somewhere/else?"),
     ("--batch-size 1 --model-name=resnet18", "batch_size '1'"),

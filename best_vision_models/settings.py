@@ -207,9 +207,8 @@ def add_fine_tune(
             flag = "--model_name" if word in {*weights_2022(), *weights_2022().values()} else "--dataset"
             raise BadInput(f"{word} stands there without a flag: did you mean {flag} {word}?")
         config = read_config(**{name: value for name, value in settings.items() if value is not None})
-        kept = {"save_preds": config.save_preds, "save_model": config.save_model}
-        if not out and any(kept.values()):
-            raise BadInput(f"{' and '.join(name for name in kept if kept[name])} need a folder: give --out DIR")
+        for name, kept in (("save_preds", config.save_preds), ("save_model", config.save_model)):
+            if kept and not out: raise BadInput(f"{name} needs a folder to keep it in: give --out DIR")
         return run(config, out)
 
     known = inspect.signature(command).parameters

@@ -161,6 +161,7 @@ def _train(config: FineTuneConfig, model: TimmModel, images: Images, accumulate:
     with _loading(config, model): learn = _make_learner(config, model, dls, metrics=metrics, cbs=cbs)
     if model.pools and (precision != "fp32" or config.precision == "auto"):
         learn.model.to(memory_format=torch.channels_last)
+    if config.steps: dls.train.rounds = max(1, int(config.steps / 6 * accumulate / len(dls.train)))
     frozen, free = _n_epochs(config, len(dls.train) / accumulate)
     learn.add_cbs(tracking(frozen + free))
     if not bars_move(): _write_epochs(learn)

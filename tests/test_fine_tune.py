@@ -29,6 +29,7 @@ from fastai.torch_core import set_seed
 from fastai.vision.augment import Resize
 from fastai.vision.data import ImageDataLoaders
 from fastai.vision.learner import create_timm_model, default_split, vision_learner
+from PIL import Image
 from safetensors.torch import save_file
 
 import best_vision_models.fine_tune as module
@@ -37,6 +38,7 @@ from best_vision_models.images import images_path
 from best_vision_models.models import find_model
 from best_vision_models.settings import read_config
 from best_vision_models.sources import BadInput, SourceUnavailable, data_dir, read_table
+from best_vision_models.weights import PACKAGES, with_weights
 
 REPO = Path(__file__).parents[1]
 PUBLISHED = MIRROR / "runs" / "fastai_timm.csv"
@@ -159,6 +161,28 @@ def test_all_models_of_the_article_build():
         assert model.has_weights, name
         if len(table): assert model.weights == table[name], name
         assert timm.is_model_pretrained(model.weights), name
+
+BREEDS = { # those of Pets that ImageNet has: its class numbers
+    "Egyptian_Mau": 285, "Persian": 283, "Siamese": 284, "american_pit_bull_terrier": 180, "basset_hound": 161,
+    "beagle": 162, "boxer": 242, "chihuahua": 151, "english_cocker_spaniel": 219, "english_setter": 212,
+    "german_shorthaired": 210, "great_pyrenees": 257, "japanese_chin": 152, "keeshond": 261, "leonberger": 255,
+    "miniature_pinscher": 237, "newfoundland": 256, "pomeranian": 259, "pug": 254, "saint_bernard": 247,
+    "samoyed": 258, "scottish_terrier": 199, "staffordshire_bull_terrier": 179, "wheaten_terrier": 202,
+    "yorkshire_terrier": 187}
+
+
+@pytest.mark.parametrize("weights", PACKAGES)
+def test_the_packages_weights_name_photographs(weights, real_images):
+    "With timm's own head and transforms, untrained by us."
+    net = timm.create_model(weights, pretrained=True, **with_weights(find_model(weights)).arguments).eval()
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(net))
+    photos = {file: BREEDS.get(file.stem.rpartition("_")[0]) for file in get_image_files(images_path("pets"))}
+    known = {file: breed for file, breed in photos.items() if breed is not None}
+    with torch.inference_mode():
+        named = {file: net(transform(Image.open(file).convert("RGB"))[None]).argmax().item() for file in known}
+    assert len(known) == 10 * len(BREEDS)
+    assert sum(named[file] == breed for file, breed in known.items()) >= 0.8 * len(known)
+
 
 
 @pytest.mark.parametrize("name", models_of_2022() if os.environ.get("BVM_ALL_MODELS") else ONE_OF_EACH_KIND[::3] +

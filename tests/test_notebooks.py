@@ -94,6 +94,7 @@ def runs(once):
     return once("runs", make)
 
 
+@pytest.mark.slow # minutes of training; `make run` does it, too
 @by_name([path for path in NOTEBOOKS if path.stem in MEASURED])
 def test_trains(path, runs):
     assert tables(stored := nbformat.read(path, as_version=4)) and figures(stored)

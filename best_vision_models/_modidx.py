@@ -114,6 +114,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                           'best_vision_models/charts.py'),
                                            'best_vision_models.charts.error_by_fit_time': ( 'charts.html#error_by_fit_time',
                                                                                             'best_vision_models/charts.py'),
+                                           'best_vision_models.charts.error_by_images': ( 'charts.html#error_by_images',
+                                                                                          'best_vision_models/charts.py'),
                                            'best_vision_models.charts.errors_with_intervals': ( 'charts.html#errors_with_intervals',
                                                                                                 'best_vision_models/charts.py'),
                                            'best_vision_models.charts.family_colour': ( 'charts.html#family_colour',

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FAMILY_COLOURS', 'HEIGHT', 'family_colour', 'set_renderer', 'error_by_fit_time', 'accuracy_by_speed',
            'speed_by_parameters', 'sweep_against_sweep', 'values_with_intervals', 'error_by_accuracy',
-           'fit_time_by_train_secs', 'residuals_by_fitted', 'fronts_by_device', 'error_by_budget',
+           'fit_time_by_train_secs', 'residuals_by_fitted', 'fronts_by_device', 'error_by_budget', 'error_by_images',
            'errors_with_intervals', 'effects_with_intervals', 'ranks_by_offset', 'time_by_stage']
 
 # %% ../nbs/08_charts.ipynb #2f8d3ecf
@@ -270,6 +270,22 @@ def error_by_budget(
     figure.update_yaxes(matches=None, showticklabels=True, rangemode="tozero")
     figure.update_xaxes(matches=None, dtick=0.30103)  # each tick is twice the one before
     return _finish(figure).update_layout(legend=dict(orientation="h", y=-0.25))
+
+# %% ../nbs/08_charts.ipynb #75576131
+def error_by_images(
+    table: pd.DataFrame, # `dataset`, `images` (a class, as text), `recipe`, `error_rate` with its `low` and `high`
+    title: str = "Error against the number of training images",
+) -> go.Figure: # x `images`, in the table's order, y error rate (fraction), a line per recipe, a panel per data set
+    "What more training images bring, by each recipe."
+    table = table.assign(above=table.high - table.error_rate, below=table.error_rate - table.low)
+    figure = px.line(table, x="images", y="error_rate", color="recipe", facet_col="dataset", facet_col_wrap=3,
+                     error_y="above", error_y_minus="below", markers=True, title=title, template="plotly_white",
+                     height=300 * -(-table.dataset.nunique() // 3) + 150, facet_col_spacing=0.07, facet_row_spacing=0.1,
+                     labels={"images": "training images a class", "error_rate": "error rate", "recipe": ""})
+    figure.for_each_annotation(lambda panel: panel.update(text=panel.text.removeprefix("dataset=")))
+    figure.update_xaxes(type="category", showticklabels=True)
+    figure.update_yaxes(matches=None, showticklabels=True, rangemode="tozero").update_traces(error_y_thickness=1)
+    return _finish(figure).update_layout(legend=dict(orientation="h", y=-0.15))
 
 # %% ../nbs/08_charts.ipynb #2110b86f
 def errors_with_intervals(

@@ -81,7 +81,7 @@ TYPOS = {
                                  "levit"),
     "scores.rank": (lambda: rank(PUBLISHED, "planets"), "planet"),
     "scores.pick_models": (lambda: pick_models(PUBLISHED, "pest", 60), "pets"),
-    "runs.read_preds": (lambda: read_preds(data_dir() / "summaries" / "ensembles_digits.csv", "digit"), "digits"),
+    "runs.read_preds": (lambda: read_preds(data_dir() / "summaries" / "ensembles_pets.csv", "pest"), "pets"),
     "timm_benchmarks.choose_benchmark": (lambda: choose_benchmark("infer", "timm_2026", device="rtx390"), "rtx3090"),
     "timm_benchmarks.read_benchmark": (lambda: read_benchmark("infer", "timm_2026", device="509O"), "5090"),
     "timm_benchmarks.unmatched": (lambda: unmatched("infer", "timm_2026", device="rtx3900"), "rtx3090"),

@@ -615,8 +615,9 @@ def test_shipped_sweeps_can_be_shown(path, capsys, monkeypatch):
     status = cli.main(["sweep", "show", str(path)])
     shown, said = capsys.readouterr()
     assert "python -m best_vision_models.fine_tune" in shown and "our fine_tune" in shown
-    images = {"your_dataset": "path/to/your/images", "hyperparameters": "images/clothing"}.get(path.stem)
-    if images: assert status == 2 and f"no data set, folder or CSV is called '{images}'" in said
+    dataset = yaml.safe_load(path.read_text())["parameters"]["dataset"]
+    folders = [name for name in dataset.get("values", [dataset.get("value")]) if "/" in name] # of the user's
+    if folders: assert status == 2 and f"no data set, folder or CSV is called '{folders[0]}'" in said
     else: assert (status, said) == (0, ""), said
 
 

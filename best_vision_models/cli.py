@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['app', 'data_app', 'Format', 'Part', 'Names', 'ImagenetBy', 'By', 'FormatFlag', 'TopFlag', 'Images', 'sweep_app',
-           'File', 'main', 'rank_command', 'imagenet_command', 'predict_command', 'sweep_show', 'sweep_run',
-           'sweep_status_command', 'sweep_create', 'sweep_agents', 'list_command', 'check_command', 'build_command']
+           'File', 'main', 'rank_command', 'imagenet_command', 'predict_command', 'recommend_command', 'sweep_show',
+           'sweep_run', 'sweep_status_command', 'sweep_create', 'sweep_agents', 'list_command', 'check_command',
+           'build_command']
 
 # %% ../nbs/19_cli.ipynb #60980faf
 import contextlib
@@ -181,6 +182,34 @@ def predict_command(
     if format is Format.table:
         said = said[["file", "label"]].assign(probability=said.drop(columns=["file", "label"]).max(axis=1))
     _print_table(said, format)
+
+# %% ../nbs/19_cli.ipynb #aa3f6435
+@app.command("recommend", epilog="Example: bvm recommend photos --minutes 10 --out runs/photos")
+def recommend_command(
+    images: Annotated[str, typer.Argument(metavar="IMAGES", help="A folder of class folders, a CSV, pets or planet.")],
+    minutes: Annotated[float, typer.Option(min=0.5, help="For all.")] = 10,
+    max_gpu_mem: Annotated[float | None, typer.Option("--max_gpu_mem", help="GiB.")] = None,
+    models: Annotated[
+        str | None, typer.Option(help="Names with commas between, or a sweep's YAML file [today's shortlist].")] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for all that is found; the same one again goes on.")] = Path("runs/recommend"),
+    label_pattern: Annotated[str | None, typer.Option("--label_pattern", help="As for bvm fine-tune.")] = None,
+    weights_dir: Annotated[str | None, typer.Option("--weights_dir", help="As for bvm fine-tune.")] = None,
+    img_size: Annotated[int, typer.Option("--img_size", min=16, help="Pixels.")] = 224,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster's address.")] = None,
+):
+    "Which pretrained model to fine-tune for these images, how, and how wrong it will be."
+    from best_vision_models.recommend import in_words, recommend
+    from best_vision_models.sweep_files import read_sweep
+
+    names = models.split(",") if models else None
+    if models and models.endswith((".yaml", ".yml")):
+        names = [str(name) for name in read_sweep(models).parameters["model_name"].listed()]
+    with contextlib.redirect_stdout(sys.stderr):
+        answer = recommend(images, minutes, out, names, max_gpu_mem, label_pattern, weights_dir, img_size,
+                           address=address)
+    print(in_words(answer))
+    _say(f"a page to show: {out / 'answer.html'}")
 
 # %% ../nbs/19_cli.ipynb #fdb05654
 sweep_app = typer.Typer(help="Sweeps: look at one, run it, see how far it is, put it on W&B.", **TYPER)

@@ -24,13 +24,14 @@ from statsmodels.stats.proportion import proportion_confint
 
 from .candidates import candidates
 from .datasets import make_dls, split_images
+from .ensembles import mistakes
 from .fine_tune import make_learner, model_of
 from .images import some_names
 from .judges import sample_images, write_judges
 from .own_images import Images, read_images
 from .page import page
 from .probe import time_features
-from .race import judge_probe, mistakes, race_run, standings
+from .race import judge_probe, race_run, standings
 from .run_sweep import ray_cluster, run_sweep
 from .runs import json_types, write_run
 from .settings import config_key, read_config

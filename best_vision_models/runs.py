@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['KEPT', 'NUMBER_COLUMNS', 'RUNS_COLUMNS', 'NEEDED_COLUMNS', 'FIRST_SWEEP_RATES', 'FIRST_SWEEP_REPEATS', 'json_types',
            'write_arrays', 'write_model', 'write_run', 'read_run_files', 'failure_kind', 'failure_reasons',
-           'describe_failures', 'runs_schema', 'read_runs', 'Preds', 'read_preds', 'write_preds', 'infer_learning_rate']
+           'describe_failures', 'runs_schema', 'read_runs', 'Preds', 'read_arrays', 'read_preds', 'write_preds',
+           'infer_learning_rate']
 
 # %% ../nbs/02_runs.ipynb #9a9f13a1
 import io
@@ -288,7 +289,7 @@ class Preds:
         return Preds(self.runs, self.preds[:, chosen], self.targets[chosen], self.files[chosen], self.classes)
 
 # %% ../nbs/02_runs.ipynb #a15301d0
-def _read_arrays(path: Path) -> dict: # `preds`, `targets`, `files`, `classes`
+def read_arrays(path: Path) -> dict: # `preds`, `targets`, `files`, `classes`
     "The arrays that a run kept; raises `BadInput` for another file."
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -313,9 +314,9 @@ def read_preds(
         runs = runs[runs.dataset == dataset]
     if path.is_dir():
         runs = runs[[_beside(path / f"{run_id}.json").is_file() for run_id in runs.run_id]]
-        kept = [_read_arrays(_beside(path / f"{run_id}.json")) for run_id in runs.run_id]
+        kept = [read_arrays(_beside(path / f"{run_id}.json")) for run_id in runs.run_id]
     else:
-        kept = [_read_arrays(_beside(path))] if len(runs) and _beside(path).is_file() else []
+        kept = [read_arrays(_beside(path))] if len(runs) and _beside(path).is_file() else []
     if not kept:
         raise BadInput(f"{source}: no run{f' on {dataset}' if dataset else ''} kept its predictions: "
                        "run the sweep with save_preds: {value: true}")

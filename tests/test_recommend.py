@@ -28,7 +28,8 @@ def photos(tmp_path, shared_cache, monkeypatch):
 
 @pytest.mark.parametrize("what, says", {
     "nothing": "no data set, folder or CSV is called", "one class": "two classes are needed",
-    "broken": "can't be read as", "no model": "has no model 'resnett18': did you mean resnet18", "equal": "are copies of one"}.items())
+    "broken": "can't be read as", "no model": "has no model 'resnett18': did you mean resnet18",
+    "equal": "are copies of one"}.items())
 def test_bad_input_is_one_line(photos, capsys, what, says):
     more = []
     if what == "nothing": shutil.rmtree(photos)

@@ -45,7 +45,7 @@ def doubtful(
     sure = np.abs(preds - 0.5).min(1) if several else preds.max(1)
     return np.argsort(sure, kind="stable")[:top]
 
-
+# %% ../nbs/17d_page.ipynb #d15560f3
 def _picture(file: str, size: int = 160) -> str: # an `<img>` that holds the image
     image = OwnImage.create(file).convert("RGB")
     image.thumbnail((size, size))
@@ -61,7 +61,7 @@ def _captions(arrays: dict, rows: np.ndarray) -> list[str]:
     tags = [(" ".join(classes[target == 1]), " ".join(classes[of > 0.5])) for of, target in zip(preds, targets)]
     return [f"{there}; said: {seen}" for there, seen in tags]
 
-# %% ../nbs/17d_page.ipynb #e34184df
+# %% ../nbs/17d_page.ipynb #96f599f9
 _STYLE = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}" \
          "td,th{padding:.2em .8em;text-align:left}" \
          "figure{display:inline-block;width:170px;margin:.5em;vertical-align:top;font-size:13px}"
@@ -78,7 +78,6 @@ def page(
     summary = standing.assign(error_rate=standing.expected, fit_time=standing.seconds, family=standing.model_name,
                               model_name=recipes, GPU_mem=np.nan)
     chart = error_by_fit_time(summary, title="Expected error against time, all that was tried", trend=False)
-    chart.update_layout(legend_title_text="model").update_yaxes(rangemode="tozero")
     drawn = chart.to_html(full_html=False, include_plotlyjs=True)
     rows = doubtful(arrays["preds"], arrays["targets"].ndim > 1)
     captions = (f"<figcaption>{html.escape(caption)}</figcaption>" for caption in _captions(arrays, rows))

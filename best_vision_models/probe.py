@@ -79,7 +79,7 @@ def time_features(
         _forward(net, dls, [torch.stack(pixels)])
     return (time.perf_counter() - began) / len(files)
 
-
+# %% ../nbs/11b_probe.ipynb #2c5a7e4f
 def _store(what: str, folder: Path) -> Path:
     return cache_dir() / "features" / f"{hashlib.sha256(f'{what} {folder.absolute()}'.encode()).hexdigest()}.npz"
 
@@ -167,7 +167,7 @@ def _one_thread():
     try: yield
     finally: torch.set_num_threads(before)
 
-
+# %% ../nbs/11b_probe.ipynb #1311ac80
 def _scaled(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]:
     "Features of mean 0 and deviation 1, what these were, and the way back from fewer directions."
     mean, std = features.mean(0), features.std(0, correction=0).clamp_min(1e-6)

@@ -144,7 +144,7 @@ def share_interval(
     half = t.ppf((1 + confidence) / 2, len(wrong) - 1) * wrong.std(ddof=1) / len(wrong)**0.5
     return max(0., float(wrong.mean() - half)), min(1., float(wrong.mean() + half))
 
-
+# %% ../nbs/18_recommend.ipynb #6941774c
 def _row_of(found: dict) -> dict: # for the answer
     "How wrong a model was on the images held back."
     wrong = mistakes(found["preds"]["preds"], found["preds"]["targets"])
@@ -175,7 +175,7 @@ def in_words(
     if answer["model"]: said.append(f"the model: {answer['model']} (bvm predict {answer['model']} IMAGES)")
     return "\n".join(said + [f"not done: {line}" for line in answer["not_done"]])
 
-# %% ../nbs/18_recommend.ipynb #6941774c
+# %% ../nbs/18_recommend.ipynb #7e1570ad
 @dataclass
 class Question:
     "Which model for these images?"
@@ -201,7 +201,7 @@ class Question:
         status = run_sweep(spec, folder, self.agents, run=partial(run, deadline=self.clock.deadline - OVERHEAD))
         self.stopped |= status["left"] > 0 and self.clock.left > OVERHEAD
 
-# %% ../nbs/18_recommend.ipynb #fe04b1d7
+# %% ../nbs/18_recommend.ipynb #ec4237ff
 def probe_all(question: Question):
     "Judge every candidate as a probe, on as many images as there is time for."
     each = _pilot(question.settings | {"model_name": question.names[0]}, question.images)
@@ -213,7 +213,7 @@ def probe_all(question: Question):
     parameters = {"model_name": question.names, "steps": 0, "dataset": question.judge(0)}
     question.sweep(question.out / "probes", run, parameters)
 
-# %% ../nbs/18_recommend.ipynb #6d0d205b
+# %% ../nbs/18_recommend.ipynb #32547695
 def race(question: Question):
     "Train those that are ahead, round by round, as long as the minutes last."
     done: set[tuple] = set()
@@ -226,7 +226,7 @@ def race(question: Question):
         question.sweep(question.out / "races" / config_key(parameters), race_run, parameters)
         done |= set(product(names, steps, rates, folds))
 
-# %% ../nbs/18_recommend.ipynb #4bedf146
+# %% ../nbs/18_recommend.ipynb #e82181f8
 def last_training(question: Question, row) -> dict: # `row`: of `standings`; a row of the runs table
     "Train on all but the images held back, keep the model, and let those images judge."
     config = question.settings | {"model_name": row.model_name, "steps": int(row.steps), "save_preds": True,
@@ -257,7 +257,7 @@ def conclude(question: Question) -> tuple[dict, dict]: # the answer, as `recomme
             "model": str(question.out / "last" / f"{found[0]['run_id']}.model"),
             "seconds": time.time() - question.clock.began, "not_done": not_done}, found[0]["preds"]
 
-# %% ../nbs/18_recommend.ipynb #2cd935a2
+# %% ../nbs/18_recommend.ipynb #25021e29
 def _agents(address: str | None, agents: int | None, ray) -> int: # runs at a time
     there = ray.cluster_resources()
     return agents or int(there.get("GPU", 0)) or int(there.get("CPU", 1))

@@ -570,6 +570,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                'best_vision_models/recommend.py'),
                                               'best_vision_models.recommend._agents': ( 'recommend.html#_agents',
                                                                                         'best_vision_models/recommend.py'),
+                                              'best_vision_models.recommend._number_of_images': ( 'recommend.html#_number_of_images',
+                                                                                                  'best_vision_models/recommend.py'),
                                               'best_vision_models.recommend._pilot': ( 'recommend.html#_pilot',
                                                                                        'best_vision_models/recommend.py'),
                                               'best_vision_models.recommend._row_of': ( 'recommend.html#_row_of',

@@ -113,12 +113,12 @@ def _free_gpu():
         torch.cuda.reset_peak_memory_stats()
 
 # %% ../nbs/12_fine_tune.ipynb #466f39bb
-def _n_epochs(config: FineTuneConfig, steps_an_epoch: float) -> tuple[int, int]: # with the body frozen, and without
-    "How long a run trains."
-    probed = config.start == "probe"
-    if config.steps is None: return 0 if probed else 1, config.epochs
-    frozen = 0 if probed else config.steps / 6
-    return math.ceil(frozen / steps_an_epoch), math.ceil((config.steps - frozen) / steps_an_epoch)
+def _n_epochs(config: FineTuneConfig) -> tuple[int, int, int | None]: # with the body frozen, without; steps of each
+    "How long a run trains; about six epochs where it is given in steps."
+    frozen = 0 if config.start == "probe" else 1
+    if config.steps is None: return frozen, config.epochs, None
+    steps = max(1, round(config.steps / 6))
+    return frozen, max(round(config.steps / steps) - frozen, 1) if config.steps else 0, steps
 
 
 def _body_and_head(net) -> list[list]: # two groups of parameters
@@ -161,8 +161,8 @@ def _train(config: FineTuneConfig, model: TimmModel, images: Images, accumulate:
     with _loading(config, model): learn = make_learner(config, model, dls, metrics=metrics, cbs=cbs)
     if model.pools and (precision != "fp32" or config.precision == "auto"):
         learn.model.to(memory_format=torch.channels_last)
-    if config.steps: dls.train.rounds = max(1, int(config.steps / 6 * accumulate / len(dls.train)))
-    frozen, free = _n_epochs(config, len(dls.train) / accumulate)
+    frozen, free, steps = _n_epochs(config)
+    if steps: dls.train.images_an_epoch = steps * accumulate * dls.train.bs
     learn.add_cbs(tracking(frozen + free))
     if not bars_move(): _write_epochs(learn)
     probed = 0.

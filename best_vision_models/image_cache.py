@@ -128,17 +128,19 @@ class ImagesDL(TfmdDL):
     "fastai's `DataLoader`, which takes images from a cache after `read_from`: the same batches, to the last bit."
     pixels = None # as `cached_pixels` gives them; `None`: images are decoded each time
     originals = None # `Originals`, where training shifts images by chance
-    rounds = 1 # how often an epoch goes through the images
+    images_an_epoch = None # so many, some more than once or some left for later; `None`: each once
 
     def read_from(self, rows: list[int], pixels: torch.Tensor, originals: Originals | None = None):
         "Take item i from row `rows[i]` of a cache; on a GPU that has room for them, `pixels` should already be there."
         self.rows, self.pixels, self.originals = torch.tensor(rows), pixels, originals
         self.labels = fa_collate([self.dataset.tls[1][i] for i in range(len(rows))])
 
-    def get_idxs(self): return [i for _ in range(self.rounds) for i in TfmdDL.get_idxs(self)]
+    def get_idxs(self):
+        rounds = -(-(self.images_an_epoch or self.n) // self.n)
+        return [i for _ in range(rounds) for i in TfmdDL.get_idxs(self)][:self.images_an_epoch]
 
     def __len__(self):
-        n = self.n * self.rounds
+        n = self.images_an_epoch or self.n
         return n // self.bs if self.drop_last else -(-n // self.bs)
 
     def __iter__(self):

@@ -16,7 +16,7 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from .datasets import same_unit
 from .own_images import Images
-from .sources import replace_file
+from .sources import BadInput, replace_file
 
 # %% ../nbs/17b_judges.ipynb #dfb935e3
 N_FOLDS = 5
@@ -31,10 +31,12 @@ def assign_folds(
     table, folds = images.table.iloc[training], np.full(len(images.table), -1)
     kind = GroupKFold if images.several else StratifiedGroupKFold
     labels = table.labels.map(sorted).str.join(" ")
-    n_folds = max(2, min(N_FOLDS, labels.value_counts().max())) # not more than the largest class has images
+    units = same_unit(table)
+    if len(set(units)) < 2: raise BadInput(f"{images.name}: all images to train on are one group: give more groups")
+    n_folds = max(2, min(N_FOLDS, labels.value_counts().max(), len(set(units))))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning) # some class has fewer images than there are folds
-        parts = kind(n_folds, shuffle=True, random_state=seed).split(table, labels, same_unit(table))
+        parts = kind(n_folds, shuffle=True, random_state=seed).split(table, labels, units)
         for number, (_, inside) in enumerate(parts): folds[training[inside]] = number
     return folds
 
@@ -60,6 +62,7 @@ def write_judges(
     for number in range(folds.max() + 1):
         others = set(labels[(folds >= 0) & (folds != number)].explode())
         judged = (folds == number) & labels.map(others.issuperset).to_numpy() # a label's only images must train
+        if not judged.any(): raise BadInput(f"{images.name}: each class is in one group: give more groups")
         _write_csv(images, folds >= 0, judged, folder / f"fold{number}.csv")
     _write_csv(images, (folds >= 0) | (part == "valid"), part == "valid", folder / "all.csv")
     return folds

@@ -70,11 +70,14 @@ def judge_probe(
 
 # %% ../nbs/17c_race.ipynb #d63d0db7
 def race_run(
-    config: dict, # settings of `FineTuneConfig`
+    config: dict, # settings of `FineTuneConfig`; or most of them, and the number of a `trial`
+    trials: list[dict] = (), # the other settings, a trial each
     deadline: float = float("inf"), # seconds, as `time.time` counts
 ) -> dict: # one row of the runs table
     "`fine_tune`, given up at the deadline."
     _in_time(deadline)
+    config = {name: value for name, value in config.items() if name != "trial"} | (
+        trials[config["trial"]] if "trial" in config else {})
     row = fine_tune(read_config(**config), after_epoch=lambda metrics: time.time() > deadline)
     if row.get("stopped_epoch"): _in_time(deadline)
     return row
@@ -95,13 +98,13 @@ def _judged(folder: Path) -> list[tuple[dict, pd.Series]]: # a run's row; what w
 
 
 def standings(
-    probes: str | Path, # the folder with the runs of `judge_probe`
+    probes: list[str | Path], # folders with the runs of `judge_probe`
     races: list[str | Path] = (), # folders with those of `race_run`
 ) -> pd.DataFrame: # a row a model and recipe, the best first
     """Who is ahead: `model_name`, `steps`, `learning_rate`, the `expected` error, the standard error `se` of what
     training brought, `judges` (images), and `seconds` of one run; for a probe also `seconds_an_image`, its
     features, and `grown`, by what its error was multiplied when its images were doubled."""
-    judged = _judged(Path(probes))
+    judged = {found[0]["model_name"]: found for folder in probes for found in _judged(Path(folder))}.values()
     wrong = {row["model_name"]: mistakes_of for row, mistakes_of in judged}
     rows = [{"model_name": row["model_name"], "steps": 0, "learning_rate": None, "expected": of.mean(), "se": 0.,
              "judges": len(of), "seconds": row["fit_time"], "seconds_an_image": row["seconds_an_image"],

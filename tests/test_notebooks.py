@@ -85,8 +85,10 @@ def shipped(tmp_path, no_chrome):
 def runs(once):
     "A folder for runs in which one of the demo sweep's is missing: the first notebook to do the sweep trains that one."
     def make(folder):
-        *there, _ = sweep_configs(read_sweep(ROOT / "sweeps" / "demo.yaml")).items()
-        for key, config in there:
+        configs = sweep_configs(read_sweep(ROOT / "sweeps" / "demo.yaml"))
+        missing = next(key for key, config in configs.items() if config["dataset"] == "digit_pairs") # the fastest
+        for key, config in configs.items():
+            if key == missing: continue
             row = {"run_id": key, "state": "finished", "error_rate": 0.1, "fit_time": 10.0, "device": "cpu",
                    "config": config}
             write_run(config | row, folder / "demo")

@@ -47,7 +47,7 @@ def test_bad_input_is_one_line(photos, capsys, what, says):
 @pytest.mark.slow
 def test_stopped_it_answers_and_the_same_command_goes_on(photos):
     command = [sys.executable, "-c", "import sys; from best_vision_models.cli import main; sys.exit(main())",
-               "recommend", "photos", "--minutes", "6", "--out", "out", "--img_size", "48",
+               "recommend", "photos", "--minutes", "3", "--out", "out", "--img_size", "48",
                "--models", "tf_efficientnet_lite0.in1k,tf_efficientnet_lite1.in1k"]
     out = photos.parent / "out"
     asked = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"WANDB_MODE": "disabled"})
@@ -56,11 +56,11 @@ def test_stopped_it_answers_and_the_same_command_goes_on(photos):
     asked.send_signal(signal.SIGINT)
     answer, _ = asked.communicate(timeout=600)
     assert asked.returncode == 0 and answer.startswith("use tf_efficientnet_lite")
-    probes = {file: file.stat().st_mtime_ns for file in out.glob("probes/*.json")}
+    probes = {file: file.stat().st_mtime_ns for file in out.glob("probes/*/*.json")}
     assert len(probes) == 2 and "<img" in (out / "answer.html").read_text()
     raced = len(list(out.glob("races/*/*.json")))
     began = time.time()
     subprocess.run(command, check=True, capture_output=True, timeout=900)
-    assert {file: file.stat().st_mtime_ns for file in out.glob("probes/*.json")} == probes
+    assert {file: file.stat().st_mtime_ns for file in out.glob("probes/*/*.json")} == probes
     assert len(list(out.glob("races/*/*.json"))) >= raced
     assert json.loads((out / "answer.json").read_text())["seconds"] < time.time() - began

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RATES', 'STEPS', 'SHARE', 'SOLVE_COST', 'GROWTH', 'STEP_COST', 'OVERHEAD', 'Clock', 'affordable', 'step_seconds',
-           'next_round', 'constant_error', 'compare', 'share_interval', 'in_words', 'Question', 'probe_all', 'race',
-           'last_training', 'conclude', 'recommend']
+           'next_round', 'constant_error', 'compare', 'share_interval', 'in_words', 'read_standing', 'Question',
+           'probe_all', 'race', 'last_training', 'conclude', 'recommend']
 
 # %% ../nbs/18_recommend.ipynb #5e435f47
 import json
@@ -30,7 +30,7 @@ from .images import fingerprint, some_names
 from .judges import sample_images, write_judges
 from .own_images import Images, read_images
 from .page import page
-from .probe import time_features
+from .probe import on_threads, time_features
 from .race import judge_probe, race_run, standings
 from .run_sweep import ray_cluster, run_sweep
 from .runs import json_types, write_run
@@ -63,10 +63,8 @@ def _pilot(config: dict, images: Images, agents: int) -> float: # seconds an ima
     settings = read_config(**config)
     dls = make_dls(images, settings.batch_size, settings.img_size, settings.resize_method, image_cache="off")
     net = make_learner(settings, model_of(settings), dls).model
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads // agents))
-    try: looking = time_features(net, dls, images, settings.img_size, settings.resize_method)
-    finally: torch.set_num_threads(threads)
+    with on_threads(max(1, torch.get_num_threads() // agents)):
+        looking = time_features(net, dls, images, settings.img_size, settings.resize_method)
     return looking + SOLVE_COST * net.num_features * dls.c
 
 
@@ -101,12 +99,11 @@ def next_round(
     "The trainings to do next."
     cost = step_seconds(standing)
     probes, trained = standing[standing.steps == 0], standing[standing.steps > 0]
-    used = sorted({steps for _, steps, _, _ in done})
     leaders = probes.model_name.head(2)
     fitting = [steps for steps in STEPS if
                (len(leaders) * len(RATES) / agents + 1.5) * steps * cost[leaders].max() + 2 * OVERHEAD < seconds]
-    if not used and not fitting: return []
-    rounds = [] if used else [[(name, fitting[-1], rate, 0) for name in leaders for rate in RATES]]
+    if not done and not fitting: return []
+    rounds = [] if done else [[(name, fitting[-1], rate, 0) for name in leaders for rate in RATES]]
     best = [(row.model_name, row.steps, row.learning_rate) for row in trained.head(2).itertuples()]
     for fold in range(1, n_folds): rounds.append([(*recipe, fold) for recipe in best])
     rounds += [[(name, 2 * steps, rate, fold) for name, steps, rate in best[:1]] for fold in range(n_folds)]
@@ -180,6 +177,11 @@ def in_words(
     return "\n".join(said + [f"not done: {line}" for line in answer["not_done"]])
 
 # %% ../nbs/18_recommend.ipynb #7e1570ad
+def read_standing(out: str | Path) -> pd.DataFrame: # as `standings`
+    "Who is ahead in the folder of a question."
+    return standings(*(sorted((Path(out) / kind).glob("*")) for kind in ("probes", "races")))
+
+
 @dataclass
 class Question:
     "Which model for these images?"
@@ -194,8 +196,7 @@ class Question:
 
     def judge(self, fold: int) -> str: return str(self.out / "judges" / f"fold{fold}.csv")
 
-    def standing(self) -> pd.DataFrame: # as `standings`
-        return standings(*(sorted((self.out / kind).glob("*")) for kind in ("probes", "races")))
+    def standing(self) -> pd.DataFrame: return read_standing(self.out)
 
     def sweep(self, kind: str, run: Callable, parameters: dict, what: dict): # `kind`: probes or races
         "Do what is missing of a grid, in a folder named by `what` it is, until shortly before the minutes are over."

@@ -42,7 +42,7 @@ site: .venv/ready
 
 test: .venv/ready
 	@$(BIN)/python tests/browser.py
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup $(if $(ALL),,-m "not slow")
+	@$(BIN)/python -m pytest -n auto --dist loadgroup $(if $(ALL),,-m "not slow")
 
 bench: site
 	@for name in tables images overhead precision explorer sweep; do $(BIN)/python bench/$$name.py || exit 1; done

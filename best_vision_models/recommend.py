@@ -155,7 +155,7 @@ def _row_of(found: dict) -> dict: # for the answer
     return {**recipe, "error_rate": float(wrong.mean()), "low": low, "high": high, "images": len(wrong),
             "fit_time": found["fit_time"]}
 
-
+# %% ../nbs/18_recommend.ipynb #4fb5b40b
 def in_words(
     answer: dict, # as `recommend` gives it
 ) -> str: # some lines

@@ -39,9 +39,11 @@ def is_exported(cell: str) -> bool: return bool(re.match(r"#\| ?export", cell))
 
 
 def is_imports(cell: str) -> bool:
-    "Whether a cell does no more than import."
+    "Whether a cell does no more than import; a call beside the imports may set something up."
     statements = ast.parse(re.sub(r"(?m)^[%!].*$", "", cell)).body
-    return all(isinstance(node, ast.Import | ast.ImportFrom | ast.Expr) for node in statements)
+    imports = [isinstance(node, ast.Import | ast.ImportFrom) for node in statements]
+    return any(imports) and all(found or isinstance(node, ast.Expr)
+                                for found, node in zip(imports, statements, strict=True))
 
 
 def shown_and_exported(cells: list[str]) -> dict:

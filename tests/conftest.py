@@ -79,6 +79,11 @@ def bvm(tmp_path_factory):
     return partial(run_bvm, outputs=[folder / "stdout", folder / "stderr"])
 
 
+def pytest_xdist_auto_num_workers(config):
+    "One more process than cores, at most four: many tests wait for a clock, not for a core."
+    return min((os.cpu_count() or 1) + 1, 4)
+
+
 def pytest_collection_modifyitems(items):
     "What takes longest comes first, so that no process works alone at the end."
     items.sort(key=lambda item: item.path.stem != "test_notebooks")

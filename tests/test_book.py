@@ -4,6 +4,7 @@ import re
 import nbformat
 from conftest import ROOT
 
+from book import house
 from book.contents import exported_module, front_page, notebooks, number, parts, read_cells, sidebar
 from book.fill import expressions, fill, run, without_expressions
 from book.pages import only_settings, settings_in
@@ -89,3 +90,18 @@ def test_no_chapter_builds_its_sentences_in_code():
         built = [cell["id"] for cell in cells
                  if cell["cell_type"] == "code" and re.search(r"Markdown\(f", "".join(cell["source"]))]
         assert built == [], path.stem
+
+
+def test_the_house_is_in_order():
+    "Imports only to smaller numbers; no long module; what is exported is soon shown. The figures are printed."
+    figures = house.measure()
+    for name, value in figures.items(): print(f"{name:24} {value}")
+    assert figures["upward imports"] == [] and figures["longest stretch unshown"] == {}
+    assert int(figures["longest module"].split("(")[1].split()[0]) <= house.MAX_MODULE
+    assert figures["median module"] < 250 and figures["shown per exported line"] >= house.MIN_SHOWN
+
+
+def test_a_call_is_not_an_import():
+    assert house.is_imports("import x\nset_renderer()") and not house.is_imports("test_eq(f(1), 2)")
+    shown = house.shown_and_exported(["#| export\nx = 1\ny = 2", "test_eq(x, 1)", "#| export\nz = 3"])
+    assert shown == {"exported": 3, "shown": 1, "unshown": 2}

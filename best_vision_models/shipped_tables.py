@@ -13,6 +13,7 @@ import pandas as pd
 
 from .comparisons import summarise_settings
 from .models import checkpoints_2022, make_timm_names, make_weights_2022
+from .other_tables import make_other_tables
 from .runs import infer_learning_rate, read_runs
 from .scores import restore_published, summarise
 from .sources import data_dir, fetch, read_sources, read_table
@@ -60,6 +61,12 @@ def _tables_of_runs() -> dict[str, tuple[Callable[[], pd.DataFrame], str]]:
             lambda: summarise(read_runs("rerun_2022_a6000")),
             "One row per data set and model of an independent rerun.\n"
             f"Source: figures read off {read_sources()['rerun_2022_a6000'].page}"),
+        "summaries/other_tables.csv": (
+            make_other_tables,
+            "What models achieved on image sets, percent: linear probes of torchgeo-bench (MIT), models fine-tuned by\n"
+            "AiTLAS (MIT), and by the first 2022 sweep (notebook 03a).\n"
+            f"Sources: {read_sources()['torchgeo_bench'].url},\n"
+            f"{read_sources()['aitlas_multiclass'].page}, {first_sweep}"),
         "summaries/weights_2022.csv": (
             lambda: make_weights_2022(_names_2022()),
             "What each model name of 2022 means in timm 1.0.31 (notebook 01).\n"

@@ -67,7 +67,7 @@ sys.exit(cli.main(["rank", "final_sweep_published", "--dataset", "pets", "--top"
 
 
 @pytest.mark.parametrize("name", ["20_imagenet", "21_pets", "22_planet", "30_hyperparameters", "31_how_sure",
-                                  "32_replication", "33_transfer"])
+                                  "32_replication", "33_transfer", "34_other_tables"])
 def test_a_chapter_imports_the_core_alone(told, name):
     "The chapters on published runs, read where only the core is installed; another test executes them."
     cells = nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4).cells

@@ -7,7 +7,6 @@ __all__ = ['all_features', 'simulated_choice']
 
 # %% ../nbs/18a_simulated_choices.ipynb #7aa47810
 import numpy as np
-import pandas as pd
 import torch
 
 from .datasets import make_dls, split_images

@@ -76,6 +76,7 @@ def _looks(seconds_an_image: float, agents: int, seconds: float) -> float: # at 
 def affordable(
     seconds_an_image: float, # for the features of the first candidate, one at a time
     n_models: int, # candidates
+    fewest: int, # images that a candidate must look at
     enough: int, # images that tell candidates apart
     agents: int, # runs at a time
     seconds: float, # for all
@@ -84,7 +85,7 @@ def affordable(
     looks = _looks(seconds_an_image, agents, seconds)
     n_models = min(n_models, max(int(looks / enough), 1))
     n = int(looks / n_models)
-    if n < FEWEST: raise BadInput(f"{seconds / SHARE / 60:.1f} minutes are too few at {seconds_an_image:.2f} s an "
+    if n < fewest: raise BadInput(f"{seconds / SHARE / 60:.1f} minutes are too few at {seconds_an_image:.2f} s an "
                                   f"image: give more minutes, a smaller img_size, or faster models")
     return n, n_models
 
@@ -262,7 +263,9 @@ def _how_many(question: Question) -> tuple[int, int]: # images, candidates
         more = int(_looks(before["seconds_an_image"], question.agents, seconds) / before["n"])
         return before["n"], min(max(more, before["models"]), len(question.names))
     each = _pilot(question.settings | {"model_name": question.names[0]}, question.images, question.agents)
-    n, n_models = affordable(each, len(question.names), min(ENOUGH, len(table)), question.agents, seconds)
+    fewest = max(FEWEST, int(2.5 * table.labels.explode().nunique())) # two of each class train, and some are held back
+    n, n_models = affordable(each, len(question.names), fewest, max(fewest, min(ENOUGH, len(table))), question.agents,
+                             seconds)
     question.out.mkdir(parents=True, exist_ok=True)
     replace_file(file, json.dumps({**asked, "n": n, "models": n_models, "seconds_an_image": each}))
     return n, n_models

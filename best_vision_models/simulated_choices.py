@@ -38,29 +38,35 @@ def all_features(
     return features, answers.float() if images.several else answers.int().argmax(1)
 
 # %% ../nbs/18a_simulated_choices.ipynb #64a10b83
+def _wrong(scores: torch.Tensor, targets: torch.Tensor) -> np.ndarray: # an image each, as `mistakes`
+    probabilities = scores.sigmoid() if targets.ndim > 1 else scores.softmax(1)
+    return mistakes(probabilities.numpy(), targets.numpy())
+
+
 def simulated_choice(
-    features: dict[str, torch.Tensor], # as `all_features`
+    features: dict[str, torch.Tensor], # as `all_features`; the most promising model first
     targets: torch.Tensor, # as `all_features`
     n: int, # images that the user has
     seed: int, # fixes which
     confidence: float = 0.9,
-) -> dict: # `model_name`; fractions: `cross_validated`, `held_back` with `low` and `high`, and `true` on the others
-    "Choose a model by `n` images as `recommend` does, and compare what it says with the images that it never saw."
+) -> dict: # `model_name` and fractions, see below
+    """Choose a model by `n` images as `recommend` does, and compare what it says with the images that it never saw.
+
+    What it says: `cross_validated`, and `held_back` with `low` and `high`. What is true on the other images: `true` of
+    the model chosen, `least` of the best one, `mean` of all, and `first` of the first.
+    """
     n_classes = targets.shape[1] if targets.ndim > 1 else int(targets.max()) + 1
     order = np.random.RandomState(seed).permutation(len(targets))
     seen, held, others = np.split(order, [n - n // 5, n])
-    parts, judged = torch.arange(len(seen)) % 5, {}
+    parts, judged, of_held, true = torch.arange(len(seen)) % 5, {}, {}, {}
     for name, of in features.items():
         scores, _ = cross_validate(of[seen], targets[seen], n_classes, parts)
-        judged[name] = _wrong(scores, targets[seen]).mean()
+        judged[name] = float(_wrong(scores, targets[seen]).mean())
+        weight, bias, _ = fit_head(of[seen], targets[seen], n_classes)
+        of_held[name], of_others = (_wrong(of[rows] @ weight.T + bias, targets[rows]) for rows in (held, others))
+        true[name] = float(of_others.mean())
     best = min(judged, key=judged.get)
-    weight, bias, _ = fit_head(features[best][seen], targets[seen], n_classes)
-    of_held, of_others = (_wrong(features[best][rows] @ weight.T + bias, targets[rows]) for rows in (held, others))
-    low, high = share_interval(of_held, confidence)
-    return {"model_name": best, "images": n, "seed": seed, "cross_validated": float(judged[best]),
-            "held_back": float(of_held.mean()), "low": low, "high": high, "true": float(of_others.mean())}
-
-
-def _wrong(scores: torch.Tensor, targets: torch.Tensor) -> np.ndarray: # an image each, as `mistakes`
-    probabilities = scores.sigmoid() if targets.ndim > 1 else scores.softmax(1)
-    return mistakes(probabilities.numpy(), targets.numpy())
+    low, high = share_interval(of_held[best], confidence)
+    return {"model_name": best, "images": n, "seed": seed, "cross_validated": judged[best],
+            "held_back": float(of_held[best].mean()), "low": low, "high": high, "true": true[best],
+            "least": min(true.values()), "mean": float(np.mean(list(true.values()))), "first": true[next(iter(true))]}

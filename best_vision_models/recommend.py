@@ -204,7 +204,7 @@ def in_words(
         said.append(f"next: {other['weights']}, {other['error_rate']:.1%} (if both were equally good, so large a "
                     f"difference would be seen in {answer['p']:.0%} of cases)")
     n, gain = answer["more"]
-    said.append(f"ten more minutes: {n} more trainings; expect them to lower the error by {gain:.1%}" if n else
+    said.append(f"ten more minutes: {n} training{'s' * (n > 1)}; expect the error to fall by {gain:.1%}" if n else
                 "ten more minutes: there is nothing more to try, but other models")
     if answer["twice"] is not None:
         said.append(f"with twice as many images expect roughly {answer['twice']:.1%}")
@@ -330,6 +330,8 @@ def conclude(question: Question) -> tuple[dict, dict]: # the answer, as `recomme
     table = question.images.table
     unit = dict(zip(table.path.map(lambda path: str(path.absolute())), same_unit(table)))
     best, *next_best = [_row_of(row, unit) for row in found]
+    together = pd.factorize(pd.Series(found[0]["preds"]["files"]).map(unit))[0]
+    wrong = [np.bincount(together, of) for of in wrong] # images that belong together count as one
     planned = next_round(standing, question.folds.max() + 1, question.done, question.agents, 600)
     grown = float(np.clip(standing.set_index("model_name").grown.dropna()[best["model_name"]], *GROWTH))
     return {"dataset": question.images.name, "several": question.images.several, "best": best,

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from .datasets import make_dls, split_images
-from .ensembles import mistakes
 from .fine_tune import make_learner, model_of
 from .own_images import read_images
 from .probe import cross_validate, fit_head, frozen_features
+from .race import targets_of, wrong_of
 from .recommend import share_interval
 from .settings import read_config
 
@@ -33,16 +33,9 @@ def all_features(
         table, _ = frozen_features(net, dls, images, img_size, resize_method)
         features[name] = torch.tensor(table.to_numpy())
     labels = images.table.labels[images.table.part != "test"]
-    vocab = sorted(set(labels.explode()))
-    answers = torch.tensor([[tag in of for tag in vocab] for of in labels])
-    return features, answers.float() if images.several else answers.int().argmax(1)
+    return features, targets_of(labels, sorted(set(labels.explode())), images.several)
 
 # %% ../nbs/18a_simulated_choices.ipynb #64a10b83
-def _wrong(scores: torch.Tensor, targets: torch.Tensor) -> np.ndarray: # an image each, as `mistakes`
-    probabilities = scores.sigmoid() if targets.ndim > 1 else scores.softmax(1)
-    return mistakes(probabilities.numpy(), targets.numpy())
-
-
 def simulated_choice(
     features: dict[str, torch.Tensor], # as `all_features`; the most promising model first
     targets: torch.Tensor, # as `all_features`
@@ -61,9 +54,10 @@ def simulated_choice(
     parts, judged, of_held, true = torch.arange(len(seen)) % 5, {}, {}, {}
     for name, of in features.items():
         scores, _ = cross_validate(of[seen], targets[seen], n_classes, parts)
-        judged[name] = float(_wrong(scores, targets[seen]).mean())
+        judged[name] = float(wrong_of(scores, targets[seen])[1].mean())
         weight, bias, _ = fit_head(of[seen], targets[seen], n_classes)
-        of_held[name], of_others = (_wrong(of[rows] @ weight.T + bias, targets[rows]) for rows in (held, others))
+        of_held[name], of_others = (
+            wrong_of(of[rows] @ weight.T + bias, targets[rows])[1] for rows in (held, others))
         true[name] = float(of_others.mean())
     best = min(judged, key=judged.get)
     low, high = share_interval(of_held[best], confidence)

@@ -19,6 +19,7 @@ from book import fill
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
 MEASURED = {"41_your_dataset", "43_demo"}  # train for real, so their numbers are this machine's
 DEMO = ("16_run_sweep", "43_demo")  # do the demo sweep
+LONG = ("18_recommend",)  # a minute of two cores; test_recommend has quick tests of the same
 READERS = [path for path in NOTEBOOKS if path.stem == "index" or path.stem >= "20"]
 HOMES = {tempfile.gettempdir(), "/tmp", "/var", "/private", "/root", "/home", "/Users",
          str(Path.home()), str(ROOT)} - {"/"}
@@ -64,7 +65,7 @@ def run(path, **environment): return fill.run(nbformat.read(path, as_version=4),
 
 def by_name(paths):
     "One test a notebook; those that share the demo sweep's runs follow each other."
-    marks = {name: pytest.mark.xdist_group("demo") for name in DEMO}
+    marks = {name: pytest.mark.xdist_group("demo") for name in DEMO} | {name: pytest.mark.slow for name in LONG}
     return pytest.mark.parametrize("path", [
         pytest.param(path, id=path.stem, marks=marks.get(path.stem, ())) for path in paths])
 

@@ -26,10 +26,13 @@ def photos(tmp_path, shared_cache, monkeypatch):
     return tmp_path / "photos"
 
 
-@pytest.mark.parametrize("what, says", {
-    "nothing": "no data set, folder or CSV is called", "one class": "two classes are needed",
-    "broken": "can't be read as", "no model": "has no model 'resnett18': did you mean resnet18",
-    "equal": "are copies of one"}.items())
+BAD = {"nothing": "no data set, folder or CSV is called", "one class": "two classes are needed",
+       "broken": "can't be read as", "no model": "has no model 'resnett18': did you mean resnet18",
+       "equal": "are copies of one", "no time": "minutes are too few"}
+
+
+@pytest.mark.parametrize("what, says", [
+    pytest.param(*of, marks=pytest.mark.slow if of[0] == "no time" else ()) for of in BAD.items()]) # it starts Ray
 def test_bad_input_is_one_line(photos, capsys, what, says):
     more = []
     if what == "nothing": shutil.rmtree(photos)
@@ -37,6 +40,7 @@ def test_bad_input_is_one_line(photos, capsys, what, says):
         for folder in sorted(photos.iterdir())[1:]: shutil.rmtree(folder)
     if what == "broken": (sorted(photos.iterdir())[0] / "broken.png").write_bytes(b"no image")
     if what == "no model": more = ["--models", "resnett18"]
+    if what == "no time": more = ["--minutes", "0.1"]
     if what == "equal":
         for file in photos.glob("*/*"): Image.new("RGB", (8, 8)).save(file)
     assert cli.main(["recommend", "photos", *more]) == 2

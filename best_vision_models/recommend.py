@@ -136,11 +136,12 @@ def expected_gain(
     for name, steps, rate, _ in planned:
         row = tried.get((name, steps, rate))
         if row is not None and row.Index == 0: continue
-        mean, spread = (probes[name], SPREAD) if row is None else (
+        alike = [known.expected for known in tried.values() if known.model_name == name and known.learning_rate == rate]
+        mean, spread = (min(alike, default=probes[name]), SPREAD) if row is None else (
             row.expected, SPREAD * row.se / (SPREAD**2 + row.se**2)**0.5)
         ahead = (best.expected - mean) / spread
         gains.append(spread * (norm.pdf(ahead) + ahead * norm.cdf(ahead)))
-    return float(max(gains))
+    return float(min(max(gains), best.expected))
 
 # %% ../nbs/18_recommend.ipynb #f627b222
 def constant_error(images: Images) -> float: # fraction, of the images held back
@@ -167,15 +168,19 @@ def share_interval(
     confidence: float = 0.9,
     units: np.ndarray | None = None, # an image each: those of one unit, such as one person's, are alike; None: none are
 ) -> tuple[float, float]: # fractions
-    "What the share of mistakes could be for other images of the same kind: Wilson's, or Student's for parts and units."
+    """What the share of mistakes could be for other images of the same kind: Wilson's interval.
+
+    With parts or units it is for as many images as would have an equal variance, and with Student's quantile.
+    """
     units = np.arange(len(wrong)) if units is None else pd.factorize(units)[0]
-    n_units = units.max() + 1
-    if n_units == len(wrong) and set(np.unique(wrong)) <= {0., 1.}:
-        return tuple(map(float, proportion_confint(wrong.sum(), len(wrong), alpha=1 - confidence, method="wilson")))
+    share, n, n_units, alpha = wrong.mean(), len(wrong), units.max() + 1, 1 - confidence
     if n_units < 2: return 0., 1.
-    beyond = np.bincount(units, wrong - wrong.mean()) # a unit's mistakes, less those of so many average images
-    half = t.ppf((1 + confidence) / 2, n_units - 1) * (beyond.var() * n_units**2 / (n_units - 1))**0.5 / len(wrong)
-    return max(0., float(wrong.mean() - half)), min(1., float(wrong.mean() + half))
+    if n_units < n or not set(np.unique(wrong)) <= {0., 1.}:
+        beyond = np.bincount(units, wrong - share) # a unit's mistakes, less those of so many average images
+        variance = beyond.var() * n_units**2 / (n_units - 1) / n**2
+        n = share * (1 - share) / variance if variance else n_units
+        alpha = 2 * norm.sf(t.ppf((1 + confidence) / 2, n_units - 1))
+    return tuple(map(float, proportion_confint(share * n, n, alpha=alpha, method="wilson")))
 
 # %% ../nbs/18_recommend.ipynb #6941774c
 def _row_of(found: dict, unit: dict[str, int]) -> dict: # for the answer; `unit`: by file, as `share_interval`
@@ -232,7 +237,11 @@ class Question:
 
     def judge(self, fold: int) -> str: return str(self.out / "judges" / f"fold{fold}.csv")
 
-    def standing(self) -> pd.DataFrame: return read_standing(self.out)
+    def standing(self) -> pd.DataFrame:
+        standing = read_standing(self.out)
+        standing = standing[standing.model_name.isin(self.names)].reset_index(drop=True) # as asked this time
+        if standing.empty: raise BadInput("no candidate could be judged")
+        return standing
 
     def judged(self) -> set[str]: # names of models
         try: return set(self.standing().model_name)
@@ -260,12 +269,13 @@ def _how_many(question: Question) -> tuple[int, int]: # images, candidates
         before = json.loads(file.read_text())
         if {name: before.get(name) for name in asked} != asked:
             raise BadInput(f"{question.out} holds an answer about other images or settings: give another with --out")
-        more = int(_looks(before["seconds_an_image"], question.agents, seconds) / before["n"])
-        return before["n"], min(max(more, before["models"]), len(question.names))
+        if set(before) >= {"models", "seconds_an_image"}: # else it was asked by an older version
+            more = int(_looks(before["seconds_an_image"], question.agents, seconds) / min(before["n"], len(table)))
+            return before["n"], min(max(more, before["models"]), len(question.names))
     each = _pilot(question.settings | {"model_name": question.names[0]}, question.images, question.agents)
     fewest = max(FEWEST, int(2.5 * table.labels.explode().nunique())) # two of each class train, and some are held back
-    n, n_models = affordable(each, len(question.names), fewest, max(fewest, min(ENOUGH, len(table))), question.agents,
-                             seconds)
+    fewest, enough = min(fewest, len(table)), min(max(fewest, ENOUGH), len(table))
+    n, n_models = affordable(each, len(question.names), fewest, enough, question.agents, seconds)
     question.out.mkdir(parents=True, exist_ok=True)
     replace_file(file, json.dumps({**asked, "n": n, "models": n_models, "seconds_an_image": each}))
     return n, n_models
@@ -321,8 +331,10 @@ def conclude(question: Question) -> tuple[dict, dict]: # the answer, as `recomme
         found = [last_training(question, standing.iloc[0])]
     for other in standing[standing.model_name != standing.model_name[0]].head(1).itertuples():
         price = OVERHEAD + 1.5 * other.steps * step_seconds(standing)[other.model_name]
-        if question.clock.left > price: found.append(last_training(question, other))
-        else: not_done.append(f"a comparison with {other.model_name}, the next")
+        try:
+            if question.clock.left < price: raise TimeoutError("no time was left")
+            found.append(last_training(question, other))
+        except TimeoutError as error: not_done.append(f"a comparison with {other.model_name}, the next ({error})")
     wrong = [mistakes(row["preds"]["preds"], row["preds"]["targets"]) for row in found]
     if missing := [name for name in question.names if name not in set(standing.model_name)]:
         not_done.append(f"a probe of {', '.join(missing)}")

@@ -57,6 +57,7 @@ def test_library_is_what_the_notebooks_export(tmp_path):
         assert module.read_text() == exported, f"{module.name}: run make prepare"
 
 
+@pytest.mark.slow # builds and installs
 def test_wheel_carries_its_tables(tmp_path):
     "Installed without the checkout, the library still ranks."
     pip = [sys.executable, "-m", "pip"]

@@ -40,7 +40,7 @@ def test_bad_input_is_one_line(photos, capsys, what, says):
         for folder in sorted(photos.iterdir())[1:]: shutil.rmtree(folder)
     if what == "broken": (sorted(photos.iterdir())[0] / "broken.png").write_bytes(b"no image")
     if what == "no model": more = ["--models", "resnett18"]
-    if what == "no time": more = ["--minutes", "0.1"]
+    if what == "no time": more = ["--minutes", "0.5"]
     if what == "equal":
         for file in photos.glob("*/*"): Image.new("RGB", (8, 8)).save(file)
     assert cli.main(["recommend", "photos", *more]) == 2

@@ -151,6 +151,7 @@ def test_awkward_data_sets_are_refused(data_set, tmp_path):
     assert awkward.REFUSED[data_set] in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.slow # thousands of splits
 @pytest.mark.parametrize("data_set", [
     awkward.groups, awkward.copies, awkward.copies_in_two_classes, awkward.links, awkward.repeats, awkward.nested,
     awkward.several_tags, awkward.train_and_test, awkward.one_image_class], ids=lambda data_set: data_set.__name__)

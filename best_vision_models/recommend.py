@@ -183,10 +183,9 @@ def share_interval(
     return tuple(map(float, proportion_confint(share * n, n, alpha=alpha, method="wilson")))
 
 # %% ../nbs/18_recommend.ipynb #6941774c
-def _row_of(found: dict, unit: dict[str, int]) -> dict: # for the answer; `unit`: by file, as `share_interval`
+def _row_of(found: dict, wrong: np.ndarray, units: np.ndarray) -> dict: # for the answer; an image each, as below
     "How wrong a model was on the images held back."
-    wrong = mistakes(found["preds"]["preds"], found["preds"]["targets"])
-    low, high = share_interval(wrong, units=np.array([unit[file] for file in found["preds"]["files"]]))
+    low, high = share_interval(wrong, units=units)
     recipe = {name: found[name] for name in ("model_name", "weights", "head", "start", "steps", "learning_rate",
                                              "img_size", "resize_method")}
     return {**recipe, "error_rate": float(wrong.mean()), "low": low, "high": high, "images": len(wrong),
@@ -341,9 +340,9 @@ def conclude(question: Question) -> tuple[dict, dict]: # the answer, as `recomme
     if question.stopped: not_done.append("what was left when it was stopped")
     table = question.images.table
     unit = dict(zip(table.path.map(lambda path: str(path.absolute())), same_unit(table)))
-    best, *next_best = [_row_of(row, unit) for row in found]
-    together = pd.factorize(pd.Series(found[0]["preds"]["files"]).map(unit))[0]
-    wrong = [np.bincount(together, of) for of in wrong] # images that belong together count as one
+    units = np.array([unit[file] for file in found[0]["preds"]["files"]])
+    best, *next_best = [_row_of(row, of, units) for row, of in zip(found, wrong)]
+    wrong = [np.bincount(units, of) for of in wrong] # images that belong together count as one
     planned = next_round(standing, question.folds.max() + 1, question.done, question.agents, 600)
     grown = float(np.clip(standing.set_index("model_name").grown.dropna()[best["model_name"]], *GROWTH))
     return {"dataset": question.images.name, "several": question.images.several, "best": best,

@@ -19,7 +19,7 @@ from book import fill
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
 MEASURED = {"41_your_dataset", "43_demo"}  # train for real, so their numbers are this machine's
 DEMO = ("16_run_sweep", "43_demo")  # do the demo sweep
-LONG = ("17c_race", "18_recommend", "18a_simulated_choices")  # train for long; test_recommend has quick tests, too
+LONG = "17c_race", "18_recommend", "18a_simulated_choices", "18b_regret"  # train; test_recommend has quick tests, too
 READERS = [path for path in NOTEBOOKS if path.stem == "index" or path.stem >= "20"]
 HOMES = {tempfile.gettempdir(), "/tmp", "/var", "/private", "/root", "/home", "/Users",
          str(Path.home()), str(ROOT)} - {"/"}

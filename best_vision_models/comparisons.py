@@ -164,29 +164,42 @@ def setting_effects(
     return pd.DataFrame(rows).assign(times=np.exp(fit.params[mine]), low=low, high=high, p=p, p_holm=p_holm)
 
 # %% ../nbs/06_comparisons.ipynb #d5d3ed08
+def _dummies(runs: pd.DataFrame, columns: tuple[str, ...]) -> np.ndarray: # runs × combinations of their values
+    return pd.get_dummies(runs[list(columns)].astype(str).agg(" ".join, axis=1)).to_numpy(float)
+
+
 def setting_variance(
     runs: pd.DataFrame, # as for `setting_effects`
     settings: tuple[str, ...], # columns
     by: str = "family", # what each setting may interact with
 ) -> pd.DataFrame: # one row a term: `share` (0 to 1) of the variance of log error within models, `df`, `F`, `p`
     "Effects of settings and their interactions, with `by` and with each other: analysis of variance (type II)."
-    from statsmodels.formula.api import ols
-    from statsmodels.stats.anova import anova_lm
+    from scipy.stats import f
 
     if (runs.error_rate <= 0).any():
         raise BadInput("an error_rate of 0 has no logarithm: leave those models out, or validate on more images")
     for name in settings:
         if (runs.groupby(by)[name].nunique() < runs[name].nunique()).any():
             raise BadInput(f"not each {by} has all values of {name}: leave out those without")
-    log_error = np.log(runs.error_rate)
-    table = runs.assign(within=log_error - log_error.groupby(runs.model_name).transform("mean"))
-    names = " + ".join(f"C({name})" for name in settings)
-    groups = runs[by].nunique()
-    fit = ols(f"within ~ ({names})**2" + (f" + C({by})*({names})" if groups > 1 else ""), table).fit()
-    fit.df_resid -= runs.model_name.nunique() - groups  # a mean was taken out for each model, not just for each of `by`
-    if fit.df_resid < 1: raise BadInput("as many effects as runs: repeat some, or compare fewer settings")
-    anova = anova_lm(fit, typ=2).rename(columns={"PR(>F)": "p"}).drop(f"C({by})", errors="ignore")
-    anova.index = anova.index.str.replace(r"C\((\w+)\)", r"\1", regex=True).str.replace(":", " × ")
+    terms = [(name,) for name in settings] + list(combinations(settings, 2))
+    if runs[by].nunique() > 1: terms += [(by, name) for name in settings]
+
+    log_error = np.log(runs.error_rate.to_numpy())
+
+    def left(some): # by a fit with a level for each model, and some terms: sum of squares, degrees of freedom
+        design = np.column_stack([_dummies(runs, columns) for columns in [("model_name",), *some]])
+        found, _, n_effects, _ = np.linalg.lstsq(design, log_error)
+        return np.array([((log_error - design @ found) ** 2).sum(), len(runs) - n_effects])
+
+    rows = {"Residual": left(terms)}
+    if rows["Residual"][1] < 1: raise BadInput("as many effects as runs: repeat some, or compare fewer settings")
+    for term in terms:
+        others = [other for other in terms if not set(term) <= set(other)]
+        rows[" × ".join(term)] = left(others) - left([*others, term])
+    anova = pd.DataFrame(rows, index=["sum_sq", "df"]).T.loc[[*list(rows)[1:], "Residual"]]
+    mean_square = anova.sum_sq / anova.df
+    anova["F"] = mean_square.drop("Residual") / mean_square["Residual"]
+    anova["p"] = f.sf(anova.F, anova.df, anova.df["Residual"])
     return anova.assign(share=anova.sum_sq / anova.sum_sq.sum())[["share", "df", "F", "p"]]
 
 # %% ../nbs/06_comparisons.ipynb #c46503b3

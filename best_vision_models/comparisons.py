@@ -21,18 +21,25 @@ def rank_correlation(
     x: pd.Series, # numbers; NA is left out, with its partner
     y: pd.Series, # on the same index
     confidence: float = 0.95, # how often the interval should hold the true value
+    groups: pd.Series | None = None, # what is alike, such as families, on the same index; None: all are independent
 ) -> dict: # `models` (pairs used), `correlation`, `low`, `high`
-    """Spearman's rank correlation with an interval; none for fewer than five pairs or a perfect order.
+    """Spearman's rank correlation with an interval; none for fewer than five pairs or groups, or a perfect order.
 
-    Bonett & Wright 2000, Sample size requirements for estimating correlations.
+    Bonett & Wright 2000, Sample size requirements for estimating correlations; with `groups` the jackknife over them.
     """
-    from scipy.stats import norm, spearmanr
+    from scipy.stats import norm, spearmanr, t
 
     known = x.notna() & y.notna()
     n = int(known.sum())
     correlation = float(spearmanr(x[known], y[known]).statistic) if n > 1 else np.nan
     if n < 5 or not abs(correlation) < 1: return dict(models=n, correlation=correlation, low=np.nan, high=np.nan)
     half = norm.ppf((1 + confidence) / 2) * np.sqrt((1 + correlation**2 / 2) / (n - 3))
+    if groups is not None:
+        x, y, groups = x[known], y[known], groups[known]
+        n_groups = groups.nunique()
+        if n_groups < 5: return dict(models=n, correlation=correlation, low=np.nan, high=np.nan)
+        without = np.arctanh([spearmanr(x[groups != one], y[groups != one]).statistic for one in groups.unique()])
+        half = t.ppf((1 + confidence) / 2, n_groups - 1) * np.sqrt((n_groups - 1) * without.var())
     low, high = np.tanh(np.arctanh(correlation) + np.array([-half, half]))
     return dict(models=n, correlation=correlation, low=float(low), high=float(high))
 

@@ -739,6 +739,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'best_vision_models.runs.read_run_files': ( 'runs.html#read_run_files',
                                                                                      'best_vision_models/runs.py'),
                                          'best_vision_models.runs.read_runs': ('runs.html#read_runs', 'best_vision_models/runs.py'),
+                                         'best_vision_models.runs.recipe_of': ('runs.html#recipe_of', 'best_vision_models/runs.py'),
                                          'best_vision_models.runs.runs_schema': ('runs.html#runs_schema', 'best_vision_models/runs.py'),
                                          'best_vision_models.runs.write_arrays': ('runs.html#write_arrays', 'best_vision_models/runs.py'),
                                          'best_vision_models.runs.write_model': ('runs.html#write_model', 'best_vision_models/runs.py'),

@@ -113,7 +113,7 @@ def rank_command(
 
         for line in describe_failures(source): _say(line)
     if ranked.empty: _say("no model is left: nothing finished, or the budgets are too small")
-    _print_table(ranked[RANKED_COLUMNS], format)
+    _print_table(ranked[RANKED_COLUMNS + ["recipe"] * ("recipe" in ranked)], format)
 
 # %% ../nbs/19_cli.ipynb #c2d2315f
 @app.command("imagenet", epilog="Example: bvm imagenet --part train --source timm_2022 --layout nhwc --top 20")
@@ -166,7 +166,7 @@ def _fine_tune(config: FineTuneConfig, out: str | None) -> int:
 add_fine_tune(app, _fine_tune)
 
 # %% ../nbs/19_cli.ipynb #74e72192
-Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="An image, or a folder with images.")]
+Images = Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Images, or folders with images.")]
 
 
 @app.command("predict", epilog="Example: bvm predict runs/ab12cd34.model photos --format csv")

@@ -205,8 +205,9 @@ def understand_images(
 ) -> Images: # read and split
     "`read_images` and `split_images`, and what was understood is said in three lines, once in a process."
     images = split_images(read_images(dataset, label_pattern), seed)
+    if per_class: images = draw_images(images, per_class, seed)
     _say(in_words(images))
-    return draw_images(images, per_class, seed) if per_class else images
+    return images
 
 # %% ../nbs/11_datasets.ipynb #1ecd9896
 @dataclass(frozen=True)

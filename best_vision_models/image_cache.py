@@ -77,7 +77,7 @@ def _decode(file: Path, image_type: type[PILImage]) -> PILImage:
     try:
         return image_type.create(file)
     except (OSError, SyntaxError) as error:
-        raise BadInput(f"{file} can't be read as an image ({error}): replace or remove it, and what names it") from None
+        raise BadInput(f"{file} can't be read as an image ({error}): replace it, or remove it and its line") from None
 
 
 def _mapped(path: Path, n_bytes: int) -> torch.Tensor:

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['KEPT', 'NUMBER_COLUMNS', 'RUNS_COLUMNS', 'NEEDED_COLUMNS', 'FIRST_SWEEP_RATES', 'FIRST_SWEEP_REPEATS', 'json_types',
            'write_arrays', 'write_model', 'write_run', 'read_run_files', 'failure_kind', 'failure_reasons',
-           'describe_failures', 'runs_schema', 'read_runs', 'Preds', 'read_arrays', 'read_preds', 'write_preds',
-           'infer_learning_rate']
+           'describe_failures', 'runs_schema', 'read_runs', 'recipe_of', 'Preds', 'read_arrays', 'read_preds',
+           'write_preds', 'infer_learning_rate']
 
 # %% ../nbs/02_runs.ipynb #9a9f13a1
 import io
@@ -273,6 +273,15 @@ def read_runs(
         raise BadInput(f"{path}: no such file, and no source of that name{near}")
     if Path(path).is_dir(): return _tidy(_read_folder(path), path)
     return _tidy(_read_file(path), path)
+
+# %% ../nbs/02_runs.ipynb #a5492904
+def recipe_of(
+    runs: pd.DataFrame, # one row a run; without `start` and `steps` all are the four lines
+) -> pd.Series: # `four lines`, `probe`, either with `, 40 steps`
+    "What each run did: how its head started, and for how many steps it was trained if that was set."
+    start, steps = (runs.get(name, pd.Series(None, runs.index, dtype=object)) for name in ("start", "steps"))
+    begun = np.where(start == "probe", "probe", "four lines")
+    return pd.Series(begun, runs.index) + [f", {n:.0f} steps" if n > 0 else "" for n in pd.to_numeric(steps)]
 
 # %% ../nbs/02_runs.ipynb #1b089687
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from fastai.data.transforms import image_extensions
 from torch import nn
 
 from .image_cache import resized
-from .images import OwnImage
+from .images import OwnImage, some_names
 from .models import find_model
 from .runs import write_model
 from .sources import BadInput, first_words
@@ -81,7 +81,9 @@ def read_model(
 
     config, weights = (Path(folder) / name for name in ("config.json", "model.safetensors"))
     if missing := [path.name for path in (config, weights) if not path.is_file()]:
-        raise BadInput(f"{folder}: no model: {' and '.join(missing)} missing; give the folder that --save_model wrote")
+        inside = sorted(file.name for file in Path(folder).glob("*.model"))
+        raise BadInput(f"{folder}: no model: " + (f"give one of {some_names(inside)}" if inside else (
+            f"{' and '.join(missing)} missing; give the folder that --save_model wrote")))
     try:
         known = json.loads(config.read_text())
         about = known["best_vision_models"]
@@ -94,9 +96,10 @@ def read_model(
 
 # %% ../nbs/11c_saved_models.ipynb #99756664
 def _image_files(images: str | Path | list) -> list[Path]:
-    "The images that are meant: a file, a folder with all below it, or a list."
-    if isinstance(images, list): return [Path(image) for image in images]
+    "The images that are meant: a file, a folder with all below it, or a list of these."
+    if isinstance(images, list): return [file for some in images for file in _image_files(some)]
     path = Path(images)
+    if (path / "model.safetensors").is_file(): raise BadInput(f"{path} is a model: give one model, then images")
     if path.is_file(): return [path]
     if not path.is_dir(): raise BadInput(f"{path}: no such image or folder")
     found = sorted(file for file in path.rglob("*") if file.suffix.lower() in image_extensions and file.is_file())
@@ -106,7 +109,7 @@ def _image_files(images: str | Path | list) -> list[Path]:
 
 def predict_images(
     model: str | Path, # a folder that `save_model` wrote
-    images: str | Path | list, # an image, a folder with images, or a list of images
+    images: str | Path | list, # an image, a folder with images, or a list of these
     batch_size: int = 32, # images at a time
 ) -> pd.DataFrame: # one row an image: `file`, `label` (the likeliest; all tags above a half), each class
     "What a model says of images; raises `BadInput` that names a file which isn't right."

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .models import family, weights_2022
-from .runs import read_runs
+from .runs import read_runs, recipe_of
 from .sources import BadInput, SourceUnavailable, check_names, data_dir, log, read_table
 
 # %% ../nbs/04_scores.ipynb #73ca9a44
@@ -24,7 +24,7 @@ SUMMARY_COLUMNS = ["dataset", "family", "model_name", "GPU_mem", "error_rate", "
 
 def summarise(
     runs: pd.DataFrame, # one row a run: `dataset`, `model_name`, `error_rate`, `fit_time`, `GPU_mem`
-) -> pd.DataFrame: # `SUMMARY_COLUMNS`, one row per dataset and model, sorted by dataset, family and name
+) -> pd.DataFrame: # `SUMMARY_COLUMNS`, one row per dataset and model (and `recipe`, where there are several), sorted
     """Best `error_rate`, `fit_time` (s) and `GPU_mem` (GiB) of each model over its runs; Howard & Capelle 2022.
 
     The mean, the standard deviation and the number of the runs stand beside them.
@@ -32,12 +32,15 @@ def summarise(
     ran = runs[runs.error_rate.notna() & (runs.get("state", "finished") == "finished")]
     if len(ran) < len(runs):
         log.warning(f"{len(runs) - len(ran)} of {len(runs)} runs left out: not finished, or without an error_rate")
-    measures = ["GPU_mem", "error_rate", "fit_time"]
-    groups = ran.astype(dict.fromkeys(measures, float)).groupby(["dataset", "model_name"], sort=False)[measures]
+    measures, recipe = ["GPU_mem", "error_rate", "fit_time"], recipe_of(ran)
+    more = ["recipe"] if recipe.nunique() > 1 else []
+    by = ["dataset", "model_name", *more]
+    ran = ran.assign(recipe=recipe).astype(dict.fromkeys(measures, float))
+    groups = ran.groupby(by, sort=False)[measures]
     best, mean, std = groups.min(), groups.mean().add_suffix("_mean"), groups.std().add_suffix("_std")
     summary = pd.concat([best, mean, std], axis=1).assign(n_runs=groups.size()).reset_index()
     summary["family"] = family(summary.model_name.astype("str"))
-    return summary[SUMMARY_COLUMNS].sort_values(["dataset", "family", "model_name"], ignore_index=True)
+    return summary[SUMMARY_COLUMNS + more].sort_values(["dataset", "family", *by[1:]], ignore_index=True)
 
 # %% ../nbs/04_scores.ipynb #e97bedb8
 FIT_TIME_OFFSET = 80  # seconds, the article's

@@ -118,7 +118,8 @@ def with_weights(
                        f"weights_dir out to use timm's cache, an installed package or the hub")
     if origin is None:
         raise SourceUnavailable(
-            f"the weights {model.weights} are not in timm's cache and the hub can't be reached: connect; or copy the "
+            f"the weights {model.weights} are not in timm's cache and the hub can't be reached: "
+            f"connect this machine; or copy the "
             f"cache (HF_HOME) from a machine that has them; or put {model.weights}.safetensors into a folder and give "
             f"weights_dir; or use {', '.join(PACKAGES)}, whose weights pip installs")
     if folder: overlay = {**overlay, "file": str(file_in(folder, model.weights)), "custom_load": False}

@@ -281,7 +281,8 @@ def recipe_of(
     "What each run did: how its head started, and for how many steps it was trained if that was set."
     start, steps = (runs.get(name, pd.Series(None, runs.index, dtype=object)) for name in ("start", "steps"))
     begun = np.where(start == "probe", "probe", "four lines")
-    return pd.Series(begun, runs.index) + [f", {n:.0f} steps" if n > 0 else "" for n in pd.to_numeric(steps)]
+    trained = [f", {n:.0f} steps" if n > 0 else "" for n in pd.to_numeric(steps)]
+    return pd.Series(begun, runs.index, dtype=str) + pd.Series(trained, runs.index, dtype=str)
 
 # %% ../nbs/02_runs.ipynb #1b089687
 @dataclass(frozen=True)

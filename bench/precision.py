@@ -12,7 +12,8 @@ import sys
 from measure import line, report
 from scipy.stats import ttest_rel
 
-from best_vision_models.fine_tune import find_precision, fine_tune
+from best_vision_models.fine_tune import fine_tune
+from best_vision_models.probe import find_precision
 from best_vision_models.settings import read_config
 
 CASES = [("digits", "resnet10t", 32), ("digit_pairs", "resnet10t", 48)] # nothing with depthwise convolutions

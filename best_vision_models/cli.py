@@ -101,19 +101,22 @@ def rank_command(
     max_fit_time: Annotated[float | None, typer.Option("--max_fit_time", help="Seconds.")] = None,
     fit_time_offset: Annotated[
         float, typer.Option("--fit_time_offset", help="The 80 in error_rate * (fit_time + 80), seconds.")] = 80,
+    seconds_per_point: Annotated[float | None, typer.Option(
+        "--seconds_per_point", help="For --by cost: what one percentage point is worth, seconds a run.")] = None,
     top: TopFlag = None,
     format: FormatFlag = Format.table,
 ):
     "Rank the models of a table of runs: one row a model, its best error, time and memory, and their score."
     from best_vision_models.scores import RANKED_COLUMNS, rank, read_summary
 
-    ranked = rank(read_summary(source), dataset, str(by), max_gpu_mem, max_fit_time, top, fit_time_offset)
+    ranked = rank(read_summary(source), dataset, str(by), max_gpu_mem, max_fit_time, top, fit_time_offset,
+                  seconds_per_point)
     if Path(source).is_dir():
         from best_vision_models.runs import describe_failures
 
         for line in describe_failures(source): _say(line)
     if ranked.empty: _say("no model is left: nothing finished, or the budgets are too small")
-    _print_table(ranked[RANKED_COLUMNS + ["recipe"] * ("recipe" in ranked)], format)
+    _print_table(ranked[RANKED_COLUMNS + [name for name in ("cost", "recipe") if name in ranked]], format)
 
 # %% ../nbs/19_cli.ipynb #c2d2315f
 @app.command("imagenet", epilog="Example: bvm imagenet --part train --source timm_2022 --layout nhwc --top 20")

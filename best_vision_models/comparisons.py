@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from .scores import SUMMARY_COLUMNS, summarise
+from .scores import SUMMARY_COLUMNS, diverged, summarise
 from .sources import BadInput
 from .uncertainty import error_interval
 
@@ -126,12 +126,20 @@ def family_effects(
 # %% ../nbs/06_comparisons.ipynb #3c0c008b
 def summarise_settings(
     runs: pd.DataFrame, # one row a run, with `learning_rate`
-) -> pd.DataFrame: # `summarise`'s columns and `learning_rate`, one row per dataset, model and learning rate
-    "The summary of each learning rate by itself; runs without one are left out."
-    parts = [summarise(part).assign(learning_rate=rate) for rate, part in runs.groupby("learning_rate")]
+) -> pd.DataFrame: # `summarise`'s columns, `learning_rate` and `n_diverged`, one row per dataset, model and rate
+    """The summary of each learning rate by itself; runs without one are left out.
+
+    Those that diverged are counted in `n_diverged`, and in nothing else.
+    """
+    runs = runs[runs.error_rate.notna()]
+    wrong = diverged(runs)
+    parts = [summarise(part).assign(learning_rate=rate) for rate, part in runs[~wrong].groupby("learning_rate")]
     order = ["dataset", "family", "model_name", "learning_rate"]
     columns = [*order, *(column for column in SUMMARY_COLUMNS if column not in order)]
-    return pd.concat(parts)[columns].sort_values(order, ignore_index=True)
+    table = pd.concat(parts)[columns].sort_values(order, ignore_index=True)
+    same = ["dataset", "model_name", "learning_rate"]
+    n_diverged = runs[wrong].groupby(same).size().rename("n_diverged").reset_index()
+    return table.merge(n_diverged, how="left").fillna({"n_diverged": 0}).astype({"n_diverged": int})
 
 # %% ../nbs/06_comparisons.ipynb #d4bb2669
 def setting_effects(

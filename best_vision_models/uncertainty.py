@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['POOL', 'run_spread', 'split_variance', 'error_interval', 'expected_minimum', 'draw_errors', 'probability_in_top',
-           'picked_interval', 'draw_times', 'best_at', 'divergence_chance', 'rank_by_offset', 'top_found']
+           'picked_interval', 'draw_times', 'best_at', 'price_table', 'design_effect', 'divergence_chance',
+           'rank_by_offset', 'top_found']
 
 # %% ../nbs/05_uncertainty.ipynb #37b49662
 import numpy as np
 import pandas as pd
 
-from .scores import FIT_TIME_OFFSET, score
+from .scores import FIT_TIME_OFFSET, price_list, score
 from .sources import BadInput
 
 # %% ../nbs/05_uncertainty.ipynb #2e087918
@@ -189,6 +190,43 @@ def best_at(
     regret = (costs - costs.min(axis=1, keepdims=True)).mean(axis=0)
     table = summary.assign(cost=costs.mean(axis=0), regret=regret, probability_best=best)
     return table.sort_values("cost", ignore_index=True)
+
+# %% ../nbs/05_uncertainty.ipynb #dd677d13
+def price_table(
+    summary: pd.DataFrame, # of one dataset, as `summarise` gives it
+    images: int, # validation images with one label each
+    alike: float = 0.5, # as for `draw_errors`
+    draws: int = 4000,
+) -> pd.DataFrame: # the rows of `price_list` by means, with the columns below
+    """The models that are the cheapest for some price of a point, and how sure that is.
+
+    `from_price` and `to_price` (seconds a point), between which it is the cheapest; at a price `at` in the middle
+    `probability_best` and `regret` (s) on the same images, `probability_new` and `regret_new` on new ones; and
+    `picked_low`, `picked_high` for its error on new images.
+    """
+    picked = picked_interval(summary, images=images, alike=alike, draws=draws)
+    prices = price_list(picked, ("fit_time_mean", "error_rate_mean"))
+    prices = prices.rename(columns={"seconds_per_point": "from_price"})
+    start, end = prices.from_price, prices.from_price.shift(-1, fill_value=np.inf)
+    at = (start * end) ** 0.5
+    at = at.where(start > 0, end / 2).where(end < np.inf, 2 * start)
+    table = prices.assign(to_price=end, at=at)
+    on_images: dict[str, dict] = {"best": {}, "new": {"images": images, "alike": alike}}
+    for name, new_images in on_images.items():
+        found = [best_at(summary, price, draws, **new_images).set_index("model_name").loc[model]
+                 for price, model in zip(at, prices.model_name)]
+        table[f"probability_{name}"] = [row.probability_best for row in found]
+        table["regret" if name == "best" else "regret_new"] = [row.regret for row in found]
+    return table
+
+# %% ../nbs/05_uncertainty.ipynb #1f3573c1
+def design_effect(
+    wrong: np.ndarray, # an image each: the share of its answers that are wrong, as `mistakes` gives it
+    answers: int, # of an image
+) -> float:
+    "How many times as much the mean varies from image to image as it would with independent answers."
+    share = wrong.mean()
+    return float(wrong.var() / (share * (1 - share) / answers))
 
 # %% ../nbs/05_uncertainty.ipynb #a85c167e
 POOL = 7  # runs: so much weighs what all say

@@ -1089,6 +1089,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                     'best_vision_models/uncertainty.py'),
                                                 'best_vision_models.uncertainty.price_table': ( 'uncertainty.html#price_table',
                                                                                                 'best_vision_models/uncertainty.py'),
+                                                'best_vision_models.uncertainty.priced_in_words': ( 'uncertainty.html#priced_in_words',
+                                                                                                    'best_vision_models/uncertainty.py'),
                                                 'best_vision_models.uncertainty.probability_in_top': ( 'uncertainty.html#probability_in_top',
                                                                                                        'best_vision_models/uncertainty.py'),
                                                 'best_vision_models.uncertainty.rank_by_offset': ( 'uncertainty.html#rank_by_offset',

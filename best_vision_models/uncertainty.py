@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['POOL', 'run_spread', 'split_variance', 'error_interval', 'expected_minimum', 'draw_errors', 'probability_in_top',
-           'picked_interval', 'draw_times', 'best_at', 'price_table', 'design_effect', 'divergence_chance',
-           'rank_by_offset', 'top_found']
+           'picked_interval', 'draw_times', 'best_at', 'price_table', 'priced_in_words', 'design_effect',
+           'divergence_chance', 'rank_by_offset', 'top_found']
 
 # %% ../nbs/05_uncertainty.ipynb #37b49662
 import numpy as np
@@ -218,6 +218,21 @@ def price_table(
         table[f"probability_{name}"] = [row.probability_best for row in found]
         table["regret" if name == "best" else "regret_new"] = [row.regret for row in found]
     return table
+
+# %% ../nbs/05_uncertainty.ipynb #ce1d1a67
+def priced_in_words(
+    priced: pd.DataFrame, # as `price_table` gives it
+) -> pd.DataFrame: # texts
+    "The price table as people read it."
+    def percent(share): return f"{share:.0%}" if 0.005 < share < 0.995 else ">99%" if share > 0.5 else "<1%"
+
+    return pd.DataFrame({
+        "model": priced.model_name, "mean error": priced.error_rate_mean.map("{:.1%}".format),
+        "on new images": [f"{low:.1%} to {high:.1%}" for low, high in zip(priced.picked_low, priced.picked_high)],
+        "time (s)": priced.fit_time_mean.map("{:.0f}".format), "memory (GiB)": priced.GPU_mem.map("{:.1f}".format),
+        "from (s a point)": priced.from_price.map("{:.0f}".format), "at": priced["at"].map("{:.0f}".format),
+        "is best": priced.probability_best.map(percent), "is best, new images": priced.probability_new.map(percent),
+        "regret (s)": priced.regret.map("{:.1f}".format), "regret, new images": priced.regret_new.map("{:.1f}".format)})
 
 # %% ../nbs/05_uncertainty.ipynb #1f3573c1
 def design_effect(

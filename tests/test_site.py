@@ -257,6 +257,7 @@ FIRST, FINAL = "summaries/fastai_timm.csv", "published/final_sweep.csv"
 RANKINGS = [
     ("#data=pets_first&by=error_rate", FIRST, {"dataset": "pets", "by": "error_rate"}),
     ("#data=planet_first&offset=0&time=30", FIRST, {"dataset": "planet", "max_fit_time": 30, "fit_time_offset": 0}),
+    ("#data=pets_first&by=cost&price=25", FIRST, {"dataset": "pets", "by": "cost", "seconds_per_point": 25}),
     ("#data=planet_first&by=GPU_mem&memory=2.5", FIRST, {"dataset": "planet", "by": "GPU_mem", "max_gpu_mem": 2.5}),
     ("#by=fit_time&offset=500&memory=3", FINAL,
      {"dataset": "pets", "by": "fit_time", "max_gpu_mem": 3, "fit_time_offset": 500}),

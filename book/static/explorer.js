@@ -82,12 +82,13 @@ function summarise(runs) {
 // Ranking --------------------------------------------------------------------------------------------------------
 
 /** The rows within the budgets, best first, as `scores.rank` has it; a budget of NaN is none. */
-function rank(rows, {by, offset, time, memory, families}) {
+function rank(rows, {by, offset, price, time, memory, families}) {
   const ranked = rows
     .filter(row => (isNaN(time) || row.fit_time !== null && row.fit_time <= time)
                 && (isNaN(memory) || row.GPU_mem !== null && row.GPU_mem <= memory)
                 && (!families.length || families.includes(row.family)))
-    .map(row => ({...row, score: row.fit_time === null ? null : row.error_rate * (row.fit_time + offset)}));
+    .map(row => ({...row, score: row.fit_time === null ? null : row.error_rate * (row.fit_time + offset),
+                  ...(by === "cost" ? {cost: row.fit_time === null ? null : row.fit_time + price * 100 * row.error_rate} : {})}));
   const order = (a, b) => (a ?? Infinity) === (b ?? Infinity) ? 0 : (a ?? Infinity) < (b ?? Infinity) ? -1 : 1;
   const names = (a, b) => a < b ? -1 : a > b ? 1 : 0;
   return ranked.sort((a, b) => order(a[by], b[by]) || order(a.score, b.score) || names(a.model_name, b.model_name));
@@ -114,18 +115,18 @@ function chosenTable() {
   const name = form.elements.data.value;
   if (name.startsWith("own:")) {
     const rows = own.get(name.slice(4));
-    return {rows, unit: "s", offset: 80, about: `Your table: ${rows.length} models on ${name.slice(4)}.`};
+    return {rows, unit: "s", offset: 80, price: 40, about: `Your table: ${rows.length} models on ${name.slice(4)}.`};
   }
   const when = form.elements.weights.value, table = TABLES[name] ?? TABLES[`${name}_${when}`];
   table.rows ??= rowsOf(table.columns);
   if (TABLES[name]) {
-    return {rows: table.rows, unit: "s", offset: 80, several: table.several,
+    return {rows: table.rows, unit: "s", offset: 80, price: 40, several: table.several,
             about: `${table.title}. ${table.rows.length} models, each with its best error, time and memory over its ` +
                    "runs, on the authors' GPUs. The copied line names the checkpoint that was measured."};
   }
   const file = when === "2022" ? "December 2022" : "August 2026";
   const part = name === "infer" ? "inference" : "training";
-  return {rows: table.rows, unit: "ms", offset: name === "infer" ? 1 : 5,
+  return {rows: table.rows, unit: "ms", offset: name === "infer" ? 1 : 5, price: name === "infer" ? 0.1 : 0.5,
           about: `${table.rows.length} models of timm, results of ${file}: ImageNet top-1 error, and milliseconds an image ` +
                  `in ${part} on an ${table.device} in mixed precision. Memory wasn't measured. ` +
                  "The constant is as arbitrary as the article's 80 s."};
@@ -154,7 +155,7 @@ function restore(hash) {
     const options = [...form.elements[name].options].map(option => option.value);
     if (fields.has(name) && options.includes(fields.get(name))) form.elements[name].value = fields.get(name);
   }
-  for (const name of ["offset", "time", "memory", "top"]) {
+  for (const name of ["offset", "price", "time", "memory", "top"]) {
     if (fields.has(name)) form.elements[name].value = fields.get(name);
   }
   if (data?.startsWith("own:") && !own.size) {
@@ -170,14 +171,16 @@ const chosenFamilies = () => new FormData(form).getAll("family");
 /** What the form asks of a table; what the table doesn't have can't be asked for. */
 function choice(table) {
   const number = name => form.elements[name].value === "" ? NaN : form.elements[name].valueAsNumber;
-  const by = form.elements.by, offset = number("offset");
+  const by = form.elements.by, offset = number("offset"), price = number("price");
   const timed = has(table.rows, "fit_time"), weighed = has(table.rows, "GPU_mem");
-  const known = {score: timed, error_rate: true, fit_time: timed, GPU_mem: weighed};
+  const known = {score: timed, cost: timed, error_rate: true, fit_time: timed, GPU_mem: weighed};
   for (const option of by.options) option.disabled = !known[option.value];
   if (!known[by.value]) by.value = "error_rate";
   form.elements.memory.disabled = !weighed;
   form.elements.time.disabled = !timed;
+  form.elements.price.disabled = by.value !== "cost";
   return {by: by.value, offset: isNaN(offset) ? table.offset : Math.max(0, offset), families: chosenFamilies(),
+          price: isNaN(price) ? table.price : Math.max(0, price),
           time: timed ? number("time") : NaN, memory: weighed ? number("memory") : NaN,
           top: Math.min(500, Math.max(1, number("top") || 15))};
 }
@@ -207,7 +210,8 @@ async function copyLine(row, table) {
 }
 
 const COLUMNS = {
-  error_rate: "error rate", fit_time: "time", GPU_mem: "memory (GiB)", img_size: "image (px)", score: "score",
+  error_rate: "error rate", fit_time: "time", GPU_mem: "memory (GiB)", img_size: "image (px)", cost: "cost",
+  score: "score",
 };
 
 function shownNumber(column, value) {
@@ -222,7 +226,7 @@ function cell(kind, text, className = "") {
 
 function drawTable(ranked, table, {top}) {
   const columns = Object.keys(COLUMNS).filter(name => has(ranked, name));
-  const title = name => COLUMNS[name] + (name === "fit_time" ? ` (${table.unit})` : "");
+  const title = name => COLUMNS[name] + (["fit_time", "cost"].includes(name) ? ` (${table.unit})` : "");
   const shown = form.elements.weights.value === "2022" ? "model_name" : "weights";
   const head = document.createElement("tr");
   head.append(cell("th", ""), cell("th", "model"), cell("th", "family", "family"),
@@ -274,6 +278,7 @@ function update() {
   const table = chosenTable(), chosen = choice(table), ranked = rank(table.rows, chosen);
   for (const unit of page.querySelectorAll(".unit")) unit.textContent = table.unit;
   form.elements.offset.placeholder = table.offset;
+  form.elements.price.placeholder = table.price;
   find("#chosen").textContent = chosen.families.join(", ") || "all";
   const shown = `Shown: ${Math.min(chosen.top, ranked.length)} of the ${ranked.length} that fit.`;
   const none = "No model fits: allow more time, memory or families.";
@@ -312,7 +317,7 @@ async function readFile(file) {
 form.addEventListener("input", event => {
   if (event.target.id === "own") return;
   say("");
-  if (event.target.name === "data") form.elements.offset.value = "";
+  if (event.target.name === "data") form.elements.offset.value = form.elements.price.value = "";
   if (["data", "weights"].includes(event.target.name)) listFamilies(chosenFamilies());
   update();
 });

@@ -183,7 +183,7 @@ class Question:
 # %% ../nbs/18_recommend.ipynb #ec4237ff
 def _how_many(question: Question) -> tuple[int, int]: # images, candidates
     "As many as can be afforded; if this question was asked before, as many images as then, and no fewer candidates."
-    seconds = SHARE * question.clock.seconds
+    seconds = min(SHARE * question.clock.seconds, question.clock.left - 2 * OVERHEAD) # reading many images takes time
     table, file = question.images.table, question.out / "question.json"
     asked = {"images": fingerprint(table.path.tolist(), " ".join(map(str, [*table.labels, *table.part]))),
              "settings": question.settings}

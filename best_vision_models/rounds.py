@@ -52,8 +52,9 @@ def affordable(
     looks = looks_within(seconds_an_image, agents, seconds)
     n_models = min(n_models, max(int(looks / enough), 1))
     n = int(looks / n_models)
-    if n < fewest: raise BadInput(f"{seconds / SHARE / 60:.1f} minutes are too few at {seconds_an_image:.2f} s an "
-                                  f"image: give more minutes, a smaller img_size, or faster models")
+    if n < fewest: raise BadInput(f"the minutes are too few: {max(seconds, 0):.0f} s to look at {fewest} images, at "
+                                  f"{seconds_an_image:.2f} s each: give more minutes, a smaller img_size, or faster "
+                                  "models")
     return n, n_models
 
 # %% ../nbs/17e_rounds.ipynb #5786c1d4

@@ -170,8 +170,8 @@ def draw_times(
     "Mean times of all models, drawn from what their runs say, on the logarithmic scale."
     n_runs = summary.n_runs.to_numpy(float)
     relative = np.nan_to_num((summary.fit_time_std / summary.fit_time_mean).to_numpy(float))
-    variance, degrees = _moderate(relative**2, n_runs)
-    random = np.random.default_rng(seed).standard_t(degrees, (draws, len(summary)))
+    variance, _ = _moderate(relative**2, n_runs)
+    random = np.random.default_rng(seed).standard_normal((draws, len(summary)))
     return summary.fit_time_mean.to_numpy() * np.exp((variance / n_runs) ** 0.5 * random)
 
 

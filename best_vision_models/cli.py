@@ -59,7 +59,7 @@ Format = StrEnum("Format", ["table", "csv", "json"])
 Part = StrEnum("Part", ["infer", "train"])
 Names = StrEnum("Names", ["resolved", "exact"])
 ImagenetBy = StrEnum("ImagenetBy", ["secs", "top1"])
-By = StrEnum("By", [(name, name) for name in ("score", "error_rate", "fit_time", "GPU_mem")])
+By = StrEnum("By", [(name, name) for name in ("score", "cost", "error_rate", "fit_time", "GPU_mem")])
 
 # %% ../nbs/19_cli.ipynb #59089c29
 def _say(message: str):
@@ -91,7 +91,7 @@ def _choose(flag: str, values: str):
 
 # %% ../nbs/19_cli.ipynb #58d57a9c
 @app.command("rank", epilog=(
-    "Example: bvm rank final_sweep_published --dataset pets --max_gpu_mem 2.7 --by error_rate --top 15"))
+    "Example: bvm rank final_sweep_published --dataset pets --by cost --seconds_per_point 40 --top 5"))
 def rank_command(
     source: Annotated[
         str, typer.Argument(help="A name from `bvm data list`, a CSV or Parquet file of runs, or its address.")],

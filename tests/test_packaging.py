@@ -36,7 +36,7 @@ def test_extras_add_to_the_core(told):
 
 def test_the_index_shows_no_link_that_leads_nowhere(told):
     text = told["long_description"]
-    assert text.startswith("# best-vision-models") and "convnext_tiny_in22k" in text
+    assert text.startswith("# best-vision-models") and "convnext_tiny.fb_in1k" in text
     assert re.findall(r"\]\((?!https?:)[^)]*\)", text) == []
 
 

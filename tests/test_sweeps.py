@@ -643,7 +643,7 @@ def my_images(tmp_path, monkeypatch):
             Image.new("RGB", (40, 30), (200 * n, 10 * i, 0)).save(tmp_path / "my_images" / label / f"{i}.jpg")
     (tmp_path / "my_weights").mkdir()
     torch.save(timm.create_model("resnet26d").state_dict(), tmp_path / "my_weights" / "resnet26d.bt_in1k.pth")
-    for name in ("convnext_tiny.fb_in22k", "levit_256.fb_dist_in1k"):
+    for name in ("convnext_tiny.fb_in1k", "levit_256.fb_dist_in1k"):
         (tmp_path / "my_weights" / f"{name}.safetensors").touch()
     (tmp_path / "mine.yaml").write_text(readme_sweep())
     return tmp_path

@@ -617,6 +617,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                               'best_vision_models.recommend.time_steps': ( 'recommend.html#time_steps',
                                                                                            'best_vision_models/recommend.py')},
             'best_vision_models.regret': { 'best_vision_models.regret._answers': ('regret.html#_answers', 'best_vision_models/regret.py'),
+                                           'best_vision_models.regret._folder': ('regret.html#_folder', 'best_vision_models/regret.py'),
                                            'best_vision_models.regret.ask': ('regret.html#ask', 'best_vision_models/regret.py'),
                                            'best_vision_models.regret.read_recipes': ( 'regret.html#read_recipes',
                                                                                        'best_vision_models/regret.py'),

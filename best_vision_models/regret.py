@@ -51,6 +51,10 @@ RECIPES = {"four lines": {"learning_rate": 0.008, "epochs": 5},
            "probe, then 40 steps": {"head": "linear", "start": "probe", "steps": 40, "learning_rate": 1e-3}}
 
 
+def _folder(half: Path, recipe: str) -> Path: # of its runs
+    return half / "runs" / recipe.replace(", ", " ").replace(" ", "_")
+
+
 def run_recipes(
     half: Path, # as `write_halves` made it; gets a folder `runs`
     models: list[str], # names
@@ -63,7 +67,7 @@ def run_recipes(
     for name, recipe in recipes.items():
         parameters = {setting: {"value": value} for setting, value in (same | recipe).items()}
         run_sweep({"method": "grid", "parameters": {**parameters, "model_name": {"values": models}}},
-                  half / "runs" / name.replace(", ", " ").replace(" ", "_"), agents)
+                  _folder(half, name), agents)
 
 # %% ../nbs/18b_regret.ipynb #c47bcdf3
 def read_recipes(
@@ -73,7 +77,7 @@ def read_recipes(
     "How wrong each model was with each recipe, on the images held back and on those of later."
     own, rows = set(pd.read_csv(half / "yours.csv").file), []
     for recipe in recipes:
-        folder = half / "runs" / recipe.replace(", ", " ").replace(" ", "_")
+        folder = _folder(half, recipe)
         for row in read_run_files(folder):
             if row["state"] != "finished": continue
             kept = read_arrays(folder / f"{row['run_id']}.preds.npz")

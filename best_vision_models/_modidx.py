@@ -590,6 +590,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                         'best_vision_models/recommend.py'),
                                               'best_vision_models.recommend._how_many': ( 'recommend.html#_how_many',
                                                                                           'best_vision_models/recommend.py'),
+                                              'best_vision_models.recommend._if_time': ( 'recommend.html#_if_time',
+                                                                                         'best_vision_models/recommend.py'),
                                               'best_vision_models.recommend._pilot': ( 'recommend.html#_pilot',
                                                                                        'best_vision_models/recommend.py'),
                                               'best_vision_models.recommend._row_of': ( 'recommend.html#_row_of',

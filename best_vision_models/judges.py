@@ -58,7 +58,7 @@ def write_csv(
 
 def write_judges(
     images: Images, # as `split_images` gives it
-    folder: str | Path, # gets `fold0.csv`, … and `all.csv`
+    folder: str | Path, # gets `fold0.csv`, …, `last.csv` and `kept.csv`
     seed: int = 42, # of the folds
 ) -> np.ndarray: # as `assign_folds`
     "Write who trains and who judges, as files that `fine_tune` takes for data sets."
@@ -70,7 +70,9 @@ def write_judges(
         judged = (folds == number) & labels.map(others.issuperset).to_numpy() # a label's only images must train
         if not judged.any(): raise BadInput(f"{images.name}: each class is in one group: give more groups")
         write_csv(images, folds >= 0, judged, folder / f"fold{number}.csv")
-    write_csv(images, (folds >= 0) | (part == "valid"), part == "valid", folder / "all.csv")
+    everything, held = (folds >= 0) | (part == "valid"), part == "valid"
+    write_csv(images, everything, held, folder / "last.csv")
+    write_csv(images, everything, np.arange(len(part)) == held.argmax(), folder / "kept.csv")
     return folds
 
 # %% ../nbs/17b_judges.ipynb #3e49ba1b

@@ -131,7 +131,8 @@ def in_words(
                 "ten more minutes: there is nothing more to try, but other models")
     if answer["twice"] is not None:
         said.append(f"with twice as many images expect roughly {answer['twice']:.1%}")
-    if answer["model"]: said.append(f"the model: {answer['model']} (bvm predict {answer['model']} IMAGES)")
+    if answer["model"]: said.append(f"the model, trained on {answer['trained_on']} images: {answer['model']} "
+                                    f"(bvm predict {answer['model']} IMAGES)")
     return "\n".join(said + [f"not done: {line}" for line in answer["not_done"]])
 
 # %% ../nbs/18_recommend.ipynb #7e1570ad
@@ -249,15 +250,24 @@ def race(question: Question):
         question.done |= set(planned)
 
 # %% ../nbs/18_recommend.ipynb #58c5b5b6
-def last_training(question: Question, row) -> dict: # `row`: of `standings`; a row of the runs table
-    "Train on all but the images held back, keep the model, and let those images judge."
+def last_training(
+    question: Question,
+    row, # of `standings`
+    kind: str = "last", # or kept
+) -> dict: # a row of the runs table
+    "Train the best: `last`, to be judged by the images held back; or `kept`, on these, too."
     config = question.settings | {"model_name": row.model_name, "steps": int(row.steps), "save_preds": True,
-                                  "save_model": True, "dataset": str(question.out / "judges" / "all.csv")}
+                                  "save_model": True, "dataset": str(question.out / "judges" / f"{kind}.csv")}
     if row.steps: config["learning_rate"] = row.learning_rate
     found = race_run(config, deadline=question.clock.deadline if row.steps else float("inf"))
     if found["state"] != "finished": raise TimeoutError(found["reason"])
-    write_run(found, question.out / "last")
-    return found
+    write_run(found, question.out / kind)
+    return {**found, "model": str(question.out / kind / f"{found['run_id']}.model")}
+
+
+def _if_time(question: Question, row, kind: str, seconds: float) -> dict: # as `last_training`, which takes so long
+    if question.clock.left < seconds: raise TimeoutError("no time was left")
+    return last_training(question, row, kind)
 
 
 def conclude(question: Question) -> tuple[dict, dict]: # the answer, as `recommend`; what the model said, as `KeepPreds`
@@ -268,11 +278,11 @@ def conclude(question: Question) -> tuple[dict, dict]: # the answer, as `recomme
         not_done.append(f"the last training of {standing.model_name[0]} ({error})")
         standing = standing[standing.steps == 0].reset_index(drop=True)
         found = [last_training(question, standing.iloc[0])]
+    kept, cost = found[0], question.cost()
+    try: kept = _if_time(question, standing.iloc[0], "kept", 5 + 1.1 * found[0]["fit_time"] * (standing.steps[0] > 0))
+    except TimeoutError as error: not_done.append(f"training on the images held back, too ({error})")
     for other in standing[standing.model_name != standing.model_name[0]].head(1).itertuples():
-        price = OVERHEAD + 1.5 * other.steps * question.cost()[other.model_name]
-        try:
-            if question.clock.left < price: raise TimeoutError("no time was left")
-            found.append(last_training(question, other))
+        try: found.append(_if_time(question, other, "last", OVERHEAD + 1.5 * other.steps * cost[other.model_name]))
         except TimeoutError as error: not_done.append(f"a comparison with {other.model_name}, the next ({error})")
     wrong = [mistakes(row["preds"]["preds"], row["preds"]["targets"]) for row in found]
     if missing := [name for name in question.names if name not in set(standing.model_name)]:
@@ -283,13 +293,13 @@ def conclude(question: Question) -> tuple[dict, dict]: # the answer, as `recomme
     units = np.array([unit[file] for file in found[0]["preds"]["files"]])
     best, *next_best = [_row_of(row, of, units) for row, of in zip(found, wrong)]
     wrong = [np.bincount(units, of) for of in wrong] # images that belong together count as one
-    planned = next_round(standing, question.cost(), question.folds.max() + 1, question.done, question.agents, 600)
+    planned = next_round(standing, cost, question.folds.max() + 1, question.done, question.agents, 600)
     grown = float(np.clip(standing.set_index("model_name").grown.dropna()[best["model_name"]], *GROWTH))
     return {"dataset": question.images.name, "several": question.images.several, "best": best,
             "runner_up": next_best[0] if next_best else None, "p": compare(*wrong) if next_best else None,
             "constant": constant_error(question.images), "twice": best["error_rate"] * grown,
             "more": (len(planned), expected_gain(standing, planned)),
-            "model": str(question.out / "last" / f"{found[0]['run_id']}.model"),
+            "model": kept["model"], "trained_on": kept["train_images"],
             "seconds": time.time() - question.clock.began, "not_done": not_done}, found[0]["preds"]
 
 # %% ../nbs/18_recommend.ipynb #787924d1

@@ -19,7 +19,7 @@ from .sources import BadInput
 RATES = (1e-3, 3e-4) # learning rates of trainings that start from a probe, the more promising first
 # The first round: models, rates and steps, the best plan first. Fewer than 40 steps hardly show what training brings.
 FIRST_ROUNDS = ((2, 2, 160), (2, 2, 80), (2, 2, 40), (1, 2, 40), (1, 1, 40), (2, 2, 20), (1, 2, 20), (1, 1, 20))
-LAST = 0.75 # the last training has the machine to itself: a step takes so much of what it takes in the race
+LAST = 0.75 # a last training has the machine to itself: a step takes so much of what it takes in the race
 SHARE = 0.35 # of the time, for the probes
 STEP_COST = 4 # a training step takes so many times as long as the features of its images
 OVERHEAD = 15 # seconds to start workers, or to end
@@ -84,7 +84,7 @@ def next_round(
 
     def fits(planned):
         price = sum(steps * cost[name] for name, steps, _, _ in planned) / min(agents, len(planned))
-        last = LAST * max(steps * cost[name] for name, steps, _, _ in planned)
+        last = 2 * LAST * max(steps * cost[name] for name, steps, _, _ in planned) # once judged, once kept
         return price + last + 2 * OVERHEAD < seconds
 
     if not done:

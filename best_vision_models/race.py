@@ -42,9 +42,15 @@ def _in_time(deadline: float):
     if time.time() > deadline: raise TimeoutError("the minutes were over before it was done")
 
 
+def _whole(config: dict, trials: list[dict]) -> dict: # settings of `FineTuneConfig`
+    own = trials[config["trial"]] if "trial" in config else {}
+    return {name: value for name, value in config.items() if name != "trial"} | own
+
+
 def judge_probe(
-    config: dict, # settings of `FineTuneConfig`; `dataset` is a `fold0.csv`, as `write_judges` makes it
-    folds: dict[str, int], # the fold of each file
+    config: dict, # settings of `FineTuneConfig`; or most of them, and the number of a `trial`
+    folds: dict[str, int], # the fold of each file; `dataset` is a `fold0.csv`, as `write_judges` makes it
+    trials: list[dict] = (), # the other settings, a trial each
     deadline: float = float("inf"), # seconds, as `time.time` counts; later it isn't begun
 ) -> dict: # one row of the runs table, with `preds`, `error_half`, `seconds_an_image`
     """A probe on frozen features: its error in cross-validation over all images of the data set.
@@ -52,7 +58,7 @@ def judge_probe(
     `error_half` is the same with half of the images, `seconds_an_image` the time for the features.
     """
     _in_time(deadline)
-    settings = read_config(**config)
+    settings = read_config(**_whole(config, trials))
     model = model_of(settings)
     images = understand_images(settings.dataset, seed=settings.seed)
     dls = make_dls(images, settings.batch_size, settings.img_size, settings.resize_method)
@@ -74,15 +80,13 @@ def judge_probe(
 
 # %% ../nbs/17c_race.ipynb #d63d0db7
 def race_run(
-    config: dict, # settings of `FineTuneConfig`; or most of them, and the number of a `trial`
-    trials: list[dict] = (), # the other settings, a trial each
+    config: dict, # as for `judge_probe`
+    trials: list[dict] = (), # as for `judge_probe`
     deadline: float = float("inf"), # seconds, as `time.time` counts
 ) -> dict: # one row of the runs table
     "`fine_tune`, given up at the deadline."
     _in_time(deadline)
-    config = {name: value for name, value in config.items() if name != "trial"} | (
-        trials[config["trial"]] if "trial" in config else {})
-    row = fine_tune(read_config(**config), after_epoch=lambda metrics: time.time() > deadline)
+    row = fine_tune(read_config(**_whole(config, trials)), after_epoch=lambda metrics: time.time() > deadline)
     if row.get("stopped_epoch"): _in_time(deadline)
     return row
 
@@ -106,8 +110,8 @@ def standings(
     races: list[str | Path] = (), # folders with those of `race_run`
 ) -> pd.DataFrame: # a row a model and recipe, the best first
     """Who is ahead: `model_name`, `steps`, `learning_rate`, the `expected` error, the standard error `se` of what
-    training brought, `judges` (images), and `seconds` of one run; for a probe also `seconds_an_image`, its
-    features, and `grown`, by what its error was multiplied when its images were doubled."""
+    training brought, the error `at_worst`, which decides, `judges` (images), and `seconds` of one run; for a probe
+    also `seconds_an_image`, its features, and `grown`, by what twice its images multiplied its error."""
     judged = {found[0]["model_name"]: found for folder in probes for found in _judged(Path(folder))}.values()
     wrong = {row["model_name"]: mistakes_of for row, mistakes_of in judged}
     rows = [{"model_name": row["model_name"], "steps": 0, "learning_rate": None, "expected": of.mean(), "se": 0.,
@@ -125,4 +129,6 @@ def standings(
         rows.append({"model_name": model_name, "steps": steps, "learning_rate": rate, "se": se, "judges": len(gained),
                      "expected": wrong[model_name].mean() + brought, "seconds": np.mean([time for _, time in parts])})
     if not rows: raise BadInput("no candidate could be judged")
-    return pd.DataFrame(rows).sort_values(["expected", "seconds"], ignore_index=True)
+    table = pd.DataFrame(rows)
+    unknown = SPREAD * table.se / np.hypot(SPREAD, table.se) # standard deviation of `expected`
+    return table.assign(at_worst=table.expected + unknown).sort_values(["at_worst", "seconds"], ignore_index=True)

@@ -145,7 +145,7 @@ def read_standing(out: str | Path) -> pd.DataFrame: # as `standings`
 class Question:
     "Which model for these images?"
     images: Images # split; `valid` is held back
-    names: list[str] # the models to try, the most promising first
+    sizes: dict[str, int] # the models to try, the most promising first; pixels
     out: Path # for all that is found
     clock: Clock
     settings: dict # that all runs share
@@ -154,6 +154,9 @@ class Question:
     done: set[tuple] = field(default_factory=set) # trainings, as `next_round` plans them
     timed: dict[str, float] = field(default_factory=dict) # seconds a training step, by model
     folds: np.ndarray | None = None # as `assign_folds`
+
+    @property
+    def names(self) -> list[str]: return list(self.sizes)
 
     def judge(self, fold: int) -> str: return str(self.out / "judges" / f"fold{fold}.csv")
 
@@ -171,13 +174,19 @@ class Question:
 
     def say(self, what: str): print(f"{self.clock.left / 60:.1f} minutes left: {what}", file=sys.stderr, flush=True)
 
-    def sweep(self, kind: str, run: Callable, parameters: dict, what: dict) -> Path: # `kind`: probes, steps or races
-        "Do what is missing of a grid, in a folder named by `what` it is, until shortly before the minutes are over."
-        folder = self.out / kind / config_key(what)
-        spec = {"method": "grid", "parameters": {
-            name: {"values": value} if isinstance(value, list) else {"value": value}
-            for name, value in (self.settings | parameters).items()}}
-        status = run_sweep(spec, folder, self.agents, run=partial(run, deadline=self.clock.deadline - OVERHEAD))
+    def trial(self, name: str, steps: int, dataset: str, learning_rate: float | None = None) -> dict: # settings
+        "What a run has beside the settings that all share."
+        rate = {"learning_rate": learning_rate} if steps else {}
+        return {"model_name": name, "img_size": self.sizes[name], "steps": steps, "dataset": dataset, **rate}
+
+    def sweep(self, kind: str, run: Callable, trials: list[dict]) -> Path: # `kind`: probes, steps or races
+        "Do what is missing of some trials, in a folder named by what they are, until shortly before the end."
+        folder = self.out / kind / config_key({"trials": trials})
+        same = self.settings | ({"save_preds": True} if kind == "races" else {})
+        spec = {"method": "grid", "parameters": {name: {"value": value} for name, value in same.items()} | {
+            "trial": {"values": list(range(len(trials)))}}}
+        run = partial(run, trials=trials, deadline=self.clock.deadline - OVERHEAD)
+        status = run_sweep(spec, folder, self.agents, run=run)
         self.stopped |= status["left"] > status["crashed"] and self.clock.left > OVERHEAD # a crashed run is left, too
         return folder
 
@@ -192,16 +201,20 @@ def _how_many(question: Question) -> tuple[int, int]: # images, candidates
         before = json.loads(file.read_text())
         if {name: before.get(name) for name in asked} != asked:
             raise BadInput(f"{question.out} holds an answer about other images or settings: give another with --out")
+        if any(question.sizes.get(name, size) != size for name, size in before.get("sizes", {}).items()):
+            raise BadInput(f"{question.out} holds an answer about another img_size: give another with --out")
         if set(before) >= {"models", "seconds_an_image"}: # else it was asked by an older version
             looks = looks_within(before["seconds_an_image"], question.agents, seconds)
             n_models = max(int(looks / min(before["n"], len(table))), before["models"])
             return before["n"], min(n_models, len(question.names))
-    each = _pilot(question.settings | {"model_name": question.names[0]}, question.images, question.agents)
+    first = question.trial(question.names[0], 0, question.images.name)
+    each = _pilot(question.settings | first, question.images, question.agents)
     fewest = max(FEWEST, int(2.5 * table.labels.explode().nunique())) # two of each class train, and some are held back
     fewest, enough = min(fewest, len(table)), min(max(fewest, ENOUGH), len(table))
     n, n_models = affordable(each, len(question.names), fewest, enough, question.agents, seconds)
     question.out.mkdir(parents=True, exist_ok=True)
-    replace_file(file, json.dumps({**asked, "n": n, "models": n_models, "seconds_an_image": each}))
+    asked |= {"sizes": question.sizes, "n": n, "models": n_models, "seconds_an_image": each}
+    replace_file(file, json.dumps(asked))
     return n, n_models
 
 # %% ../nbs/18_recommend.ipynb #490ba7a0
@@ -215,8 +228,7 @@ def probe_all(question: Question):
     missing = [name for name in question.names[:n_models] if name not in question.judged()]
     if not missing: return
     question.say(f"probing {len(missing)} of {len(question.names)} candidates on {(question.folds >= 0).sum()} images")
-    parameters = {"model_name": missing, "steps": 0, "dataset": question.judge(0)}
-    question.sweep("probes", run, parameters, parameters)
+    question.sweep("probes", run, [question.trial(name, 0, question.judge(0)) for name in missing])
 
 # %% ../nbs/18_recommend.ipynb #30c8561e
 def time_steps(question: Question) -> dict[str, float]: # seconds a training step, by `model_name`
@@ -227,8 +239,8 @@ def time_steps(question: Question) -> dict[str, float]: # seconds a training ste
     write_csv(few, part.isin(["train", "valid"]).to_numpy(), (part == "valid").to_numpy(), file)
     leaders = standing.model_name[standing.steps == 0].head(2).tolist()
     question.say(f"timing a training step of {some_names(leaders)}")
-    parameters = {"model_name": leaders, "steps": 3, "learning_rate": RATES[0], "dataset": str(file)}
-    runs = read_run_files(question.sweep("steps", race_run, parameters, parameters))
+    trials = [question.trial(name, 3, str(file), RATES[0]) for name in leaders]
+    runs = read_run_files(question.sweep("steps", race_run, trials))
     return {run["model_name"]: run["fit_time"] / 3 for run in runs if run["state"] == "finished"}
 
 # %% ../nbs/18_recommend.ipynb #1caacc34
@@ -243,10 +255,8 @@ def race(question: Question):
         if not planned: break
         question.say(f"training {len(planned)} times: " + ", ".join(
             f"{name} for {steps} steps at {rate:g}" for name, steps, rate, _ in planned))
-        trials = [{"model_name": name, "steps": steps, "learning_rate": rate, "dataset": question.judge(fold)}
-                  for name, steps, rate, fold in planned]
-        parameters = {"trial": list(range(len(trials))), "save_preds": True}
-        question.sweep("races", partial(race_run, trials=trials), parameters, {"trials": trials})
+        question.sweep("races", race_run, [question.trial(name, steps, question.judge(fold), rate)
+                                           for name, steps, rate, fold in planned])
         question.done |= set(planned)
 
 # %% ../nbs/18_recommend.ipynb #58c5b5b6
@@ -256,10 +266,10 @@ def last_training(
     kind: str = "last", # or kept
 ) -> dict: # a row of the runs table
     "Train the best: `last`, to be judged by the images held back; or `kept`, on these, too."
-    config = question.settings | {"model_name": row.model_name, "steps": int(row.steps), "save_preds": True,
-                                  "save_model": True, "dataset": str(question.out / "judges" / f"{kind}.csv")}
-    if row.steps: config["learning_rate"] = row.learning_rate
-    found = race_run(config, deadline=question.clock.deadline if row.steps else float("inf"))
+    trial = question.trial(row.model_name, int(row.steps), str(question.out / "judges" / f"{kind}.csv"),
+                           row.learning_rate)
+    found = race_run(question.settings | trial | {"save_preds": True, "save_model": True},
+                     deadline=question.clock.deadline if row.steps else float("inf"))
     if found["state"] != "finished": raise TimeoutError(found["reason"])
     write_run(found, question.out / kind)
     return {**found, "model": str(question.out / kind / f"{found['run_id']}.model")}
@@ -316,7 +326,7 @@ def recommend(
     max_gpu_mem: float | None = None, # GiB
     label_pattern: str | None = None, # as for `read_images`
     weights_dir: str | None = None, # a folder of checkpoints
-    img_size: int = 224, # pixels, both ways
+    img_size: int | None = None, # pixels, both ways; None: each model's `best_size`
     resize_method: str = "crop", # crop, squish or pad
     agents: int | None = None, # runs at a time; None: one per GPU, or per CPU where there is none
     address: str | None = None, # of a Ray cluster; None: this machine
@@ -328,11 +338,11 @@ def recommend(
     table = candidates(models, img_size, weights_dir, max_gpu_mem)
     for why, rows in table.groupby("dropped", sort=False):
         print(f"not tried: {some_names(rows.weights)}: {why}", file=sys.stderr, flush=True)
-    settings = dict(head="linear", start="probe", img_size=img_size, resize_method=resize_method, seed=seed,
-                    weights_dir=weights_dir)
+    settings = dict(head="linear", start="probe", resize_method=resize_method, seed=seed, weights_dir=weights_dir)
     with ray_cluster(address, agents) as ray:
-        names = table.weights[table.dropped.isna()].tolist()
-        question = Question(images, names, out, clock, settings, _agents(address, agents, ray))
+        kept = table[table.dropped.isna()]
+        sizes = dict(zip(kept.weights, kept.img_size.astype(int).tolist()))
+        question = Question(images, sizes, out, clock, settings, _agents(address, agents, ray))
         probe_all(question)
         race(question)
     answer, said = conclude(question)

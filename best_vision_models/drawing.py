@@ -126,10 +126,10 @@ def scatter(
         fits = px.scatter(enough, trendline="ols", trendline_options=trend_options or {}, **common)
         figure.add_traces([line.update(showlegend=False, hoverinfo="skip", hovertemplate=None)
                            for line in fits.data if line.mode == "lines"])
-    return finish(figure).update_layout(legend_title_text="family")
+    return finish(figure).update_layout(legend=dict(title_text="family", itemsizing="constant"))
 
 # %% ../nbs/07c_drawing.ipynb #7cd4a3120
-_WIDTH, _TALL = 540, 430 # px of a chart's field on a page, about
+_WIDTH, _AROUND = 540, 170 # px on a page: a chart's field is about so wide, and so much lower than the figure
 _LINE, _LETTER = 14, 6.2 # px of a name: its height, and a letter's width
 
 
@@ -147,11 +147,12 @@ def _label_places(
 
 # %% ../nbs/07c_drawing.ipynb #7cd4a3123
 def _last_shown(values: pd.Series) -> float:
-    "The largest value; where at most three stretch an axis to 1.5 times what the others need, the next below them."
+    "The largest value; where up to three, far from the rest, make an axis half as long again, the last of the rest."
     ranked = np.sort(values.dropna())
-    for beyond in range(1, min(3, len(ranked) // 10) + 1):
-        last = ranked[-1 - beyond]
-        if ranked[-1] - ranked[0] > 1.5 * (last - ranked[0]): return float(last)
+    for beyond in range(1, min(3, len(ranked) // 20) + 1):
+        last, next_one = ranked[-1 - beyond], ranked[-beyond]
+        needed = last - ranked[0]
+        if ranked[-1] - last > needed / 2 and next_one - last > needed / 7: return float(last)
     return float(ranked[-1])
 
 # %% ../nbs/07c_drawing.ipynb #7cd4a3125
@@ -170,23 +171,25 @@ def name_front(
     if len(front) < 2: return figure
     scale = np.log10 if logarithmic else np.asarray
     at, widths = scale(front[x].to_numpy(float)), _LETTER * front[name].str.len().to_numpy() + 8
-    last = max(_last_shown(table[x]), front[x].max())
+    last = table[x].max() if logarithmic else max(_last_shown(table[x]), front[x].max())
     right = scale(last) + 0.03 * (scale(last) - at.min())
     left = min(((_WIDTH * at - widths * right) / (_WIDTH - widths)).min(), at.min() - 0.05 * (right - at.min()))
     left = left if logarithmic else max(left, 0)
     worst, best = (table[y].min(), table[y].max())[::sign]
-    for height in np.linspace(_TALL - 30, _TALL / 2, 8): # px from the worst to the best; what is left is for names
+    figure.layout.height += _LINE * max(0, len(front) - 9)
+    tall = figure.layout.height - _AROUND
+    for height in np.linspace(tall - 30, tall / 2, 8): # px from the worst to the best; what is left is for names
         up = ((front[y] - worst) / (best - worst) * height).to_numpy(float)
         across = (at - left) / (right - left) * _WIDTH
         ends, places = _label_places(across, up, widths)
-        if places[-1] + _LINE + 10 < _TALL: break
+        if places[-1] + _LINE + 10 < tall: break
     figure.add_scatter(x=front[x], y=front[y], mode="lines", line=dict(shape="hv", color="#555", width=1, dash="dot"),
                        name="the front", hoverinfo="skip")
     for n, (model, error) in enumerate(zip(front[name], front[y])):
         figure.add_annotation(x=at[n], y=error, text=model, name="front", ax=ends[n] - across[n],
                               ay=-sign * (places[n] - up[n]), xanchor="right", yanchor="bottom" if upwards else "top",
                               font_size=11, arrowhead=0, arrowwidth=0.7, arrowcolor="#888", standoff=4)
-    far = worst + (best - worst) * _TALL / height
+    far = worst + (best - worst) * tall / height
     figure.update_yaxes(range=sorted([worst - 0.03 * (best - worst), far])).update_xaxes(range=[left, right])
     beyond = table[table[x] > last].sort_values(x)
     if len(beyond): # the empty corner is the one opposite to the front's

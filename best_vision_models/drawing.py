@@ -19,6 +19,7 @@ import plotly.io as pio
 
 from .models import weights_of
 from .scores import pareto_front, score
+from .sources import check_names
 from .tables import table_html
 
 # %% ../nbs/07c_drawing.ipynb #7cd4a3105
@@ -45,9 +46,10 @@ def family_looks(
     "How to tell the families of a chart apart."
     if len(families) > len(COLOURS):
         families = [name for name in chosen or FAMILIES if name in families][:len(COLOURS)]
-    free = [n for n, name in enumerate(FAMILIES) if name not in families]
-    places = [FAMILIES.index(name) if name in FAMILIES else free.pop(0) for name in families]
-    return {name: (COLOURS[place], SHAPES[place]) for name, place in zip(families, places)}
+    places = {name: FAMILIES.index(name) for name in families if name in FAMILIES}
+    free = [place for place in range(len(COLOURS)) if place not in places.values()]
+    places |= {name: free.pop() for name in sorted({*families} - {*FAMILIES})} # the same in charts of the same families
+    return {name: (COLOURS[places[name]], SHAPES[places[name]]) for name in families}
 
 # %% ../nbs/07c_drawing.ipynb #7cd4a3110
 HOVER = {
@@ -103,11 +105,12 @@ def scatter(
     y: str,
     name: str = "model_name", # the column of names
     trend: bool = False, # a fitted line per family of `LINE_FROM` models or more
-    chosen: list[str] | None = None, # see `family_looks`
+    chosen: list[str] | None = None, # see `family_looks`; raises `BadInput` for one that isn't there
     trend_options: dict | None = None, # Plotly's
     **arguments, # of `px.scatter`
 ) -> go.Figure:
     "A dot a model, coloured and shaped by family, the largest family first, those that are not chosen last, in grey."
+    if chosen is not None: check_names(chosen, table.family.dropna().sort_values(), "family")
     sizes = table.family.value_counts()
     order = sorted(sizes.index, key=lambda family: (-sizes[family], family))
     looks = family_looks(order, chosen)
@@ -193,7 +196,7 @@ def name_front(
     figure.update_yaxes(range=sorted([worst - 0.03 * (best - worst), far])).update_xaxes(range=[left, right])
     beyond = table[table[x] > last].sort_values(x)
     if len(beyond): # the empty corner is the one opposite to the front's
-        names = [f"{model} ({seconds:,.0f})" for model, seconds in zip(beyond[name], beyond[x])]
+        names = [f"{model} ({seconds:,.0f} s)" for model, seconds in zip(beyond[name], beyond[x])]
         figure.add_annotation(text="<br>".join(["further to the right:", *names]), name="further", showarrow=False,
                               x=0.99, y=0.01 if upwards else 0.99, xref="paper", yref="paper", align="right",
                               xanchor="right", yanchor="bottom" if upwards else "top", font_size=11)

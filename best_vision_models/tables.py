@@ -138,7 +138,7 @@ def table_html(
     for place, at in enumerate(shown):
         if _is_number(texts[at]): html = html.replace(f'col{place}"', f'col{place}" align="right"')
         elif max(map(len, texts[at]), default=0) > 45: html = html.replace(f'col{place}"', f'col{place} long"')
-    return html
+    return f'<div tabindex="0" style="overflow-x: auto">{html}</div>' # a key can scroll it
 
 
 def show_table(

@@ -134,11 +134,11 @@ def table_html(
     if not any(in_text.index.to_flat_index()): styler = styler.hide(axis="index")
     styler = styler.set_uuid(f"{zlib.crc32(repr((titles, texts, list(short.index))).encode()):08x}")
     styler.cell_ids = False
-    html = styler.to_html()
+    html = re.sub('<th class="(row_heading|index_name)', r'<th align="left" class="\1', styler.to_html())
     for place, at in enumerate(shown):
         if _is_number(texts[at]): html = html.replace(f'col{place}"', f'col{place}" align="right"')
         elif max(map(len, texts[at]), default=0) > 45: html = html.replace(f'col{place}"', f'col{place} long"')
-    return f'<div tabindex="0" style="overflow-x: auto">{html}</div>' # a key can scroll it
+    return f'<div tabindex="0" style="overflow-x: auto">\n{html}</div>' # a key can scroll it
 
 
 def show_table(

@@ -9,6 +9,7 @@ __all__ = ['error_by_fit_time', 'accuracy_by_speed', 'speed_by_parameters', 'swe
            'family_colour', 'set_renderer']
 
 # %% ../nbs/08_charts.ipynb #2f8d3ecf
+import numpy as np
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
@@ -23,7 +24,9 @@ from best_vision_models.drawing import (
     family_looks,
     finish,
     hover_texts,
+    last_shown,
     name_front,
+    name_left_out,
     scatter,
     set_renderer,
     time_ticks,
@@ -114,7 +117,12 @@ def sweep_against_sweep(
                                        f"{one} %{{x:{how}}}, {other} %{{y:{how}}}<extra></extra>")
     ticks = _ERROR_TICKS if measure == "error_rate" else [10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000]
     figure.update_xaxes(tickvals=ticks).update_yaxes(tickvals=ticks)
-    ends = [table[[x, y]].min(axis=None), table[[x, y]].max(axis=None)]
+    up = table[y].to_numpy(float)
+    limit = 10 ** last_shown(pd.Series(np.log10(up)))
+    ends = [table[[x, y]].min(axis=None), max(table[x].max(), limit)]
+    if limit < up.max(): figure.update_yaxes(range=np.log10([0.95 * up.min(), 1.05 * limit]))
+    far = [f"{model} ({value:{how}})" for model, value in zip(table.model_name, up) if value > 1.0001 * limit]
+    name_left_out(figure, "further up", far, xanchor="left", yanchor="top")
     return figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", name="equal", line=dict(color="#888", dash="dot")))
 
 # %% ../nbs/08_charts.ipynb #ae536d27

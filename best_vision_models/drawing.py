@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['COLOURS', 'SHAPES', 'FAMILIES', 'GREY', 'OTHERS', 'HOVER', 'HEIGHT', 'LINE_FROM', 'family_colour', 'family_looks',
-           'hover_texts', 'finish', 'time_ticks', 'scatter', 'name_front', 'set_renderer']
+           'hover_texts', 'finish', 'time_ticks', 'scatter', 'last_shown', 'name_left_out', 'name_front',
+           'set_renderer']
 
 # %% ../nbs/07c_drawing.ipynb #7cd4a3102
 import logging
@@ -84,7 +85,7 @@ def finish(
     if figure.layout.title.text: figure.update_layout(title=dict(y=title_at, yref="container", yanchor="top"))
     for axis in [*figure.select_xaxes(), *figure.select_yaxes()]:
         axis.exponentformat = "none"
-        if (axis.title.text or "").startswith("error rate"): axis.tickformat = "~%"
+        if "error rate" in (axis.title.text or ""): axis.tickformat = "~%"
     return figure
 
 
@@ -149,7 +150,9 @@ def _label_places(
     return ends, np.array(places)
 
 # %% ../nbs/07c_drawing.ipynb #7cd4a3123
-def _last_shown(values: pd.Series) -> float:
+def last_shown(
+    values: pd.Series, # of one axis; logarithms where it is logarithmic
+) -> float:
     "The largest value; where up to three, far from the rest, make an axis half as long again, the last of the rest."
     ranked = np.sort(values.dropna())
     for beyond in range(1, min(3, len(ranked) // 20) + 1):
@@ -157,6 +160,19 @@ def _last_shown(values: pd.Series) -> float:
         needed = last - ranked[0]
         if ranked[-1] - last > needed / 2 and next_one - last > needed / 7: return float(last)
     return float(ranked[-1])
+
+
+def name_left_out(
+    figure: go.Figure,
+    where: str, # in words
+    left_out: list[str], # a line each
+    **corner, # of an annotation: `xanchor` and `yanchor`
+) -> go.Figure: # the same one
+    "Say in a corner of the field what is beyond an axis's end."
+    if not left_out: return figure
+    at = dict(x={"left": 0.01, "right": 0.99}[corner["xanchor"]], y={"bottom": 0.01, "top": 0.99}[corner["yanchor"]])
+    return figure.add_annotation(text="<br>".join([f"{where}:", *left_out]), name="further", showarrow=False,
+                                 xref="paper", yref="paper", align=corner["xanchor"], font_size=11, **at, **corner)
 
 # %% ../nbs/07c_drawing.ipynb #7cd4a3125
 def name_front(
@@ -174,7 +190,7 @@ def name_front(
     if len(front) < 2: return figure
     scale = np.log10 if logarithmic else np.asarray
     at, widths = scale(front[x].to_numpy(float)), _LETTER * front[name].str.len().to_numpy() + 8
-    last = table[x].max() if logarithmic else max(_last_shown(table[x]), front[x].max())
+    last = table[x].max() if logarithmic else max(last_shown(table[x]), front[x].max())
     right = scale(last) + 0.03 * (scale(last) - at.min())
     left = min(((_WIDTH * at - widths * right) / (_WIDTH - widths)).min(), at.min() - 0.05 * (right - at.min()))
     left = left if logarithmic else max(left, 0)
@@ -195,12 +211,9 @@ def name_front(
     far = worst + (best - worst) * tall / height
     figure.update_yaxes(range=sorted([worst - 0.03 * (best - worst), far])).update_xaxes(range=[left, right])
     beyond = table[table[x] > last].sort_values(x)
-    if len(beyond): # the empty corner is the one opposite to the front's
-        names = [f"{model} ({seconds:,.0f} s)" for model, seconds in zip(beyond[name], beyond[x])]
-        figure.add_annotation(text="<br>".join(["further to the right:", *names]), name="further", showarrow=False,
-                              x=0.99, y=0.01 if upwards else 0.99, xref="paper", yref="paper", align="right",
-                              xanchor="right", yanchor="bottom" if upwards else "top", font_size=11)
-    return figure
+    names = [f"{model} ({seconds:,.0f} s)" for model, seconds in zip(beyond[name], beyond[x])]
+    return name_left_out(figure, "further to the right", names, xanchor="right", # the corner opposite to the front's
+                         yanchor="bottom" if upwards else "top")
 
 # %% ../nbs/07c_drawing.ipynb #7cd4a3128
 def _draws(

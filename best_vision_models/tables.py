@@ -66,6 +66,7 @@ def _measures(table: pd.DataFrame) -> list[bool]: # of each column
 
 def _texts(column: pd.Series, percent: bool = False) -> list[str]:
     "A column's values as a reader sees them; `percent`: from fractions."
+    column = column.infer_objects()
     if is_bool_dtype(column): return ["yes" if value else "no" for value in column]
     if is_numeric_dtype(column):
         values = column.astype(float) * (100 if percent else 1)
@@ -126,7 +127,9 @@ def table_html(
     about = [f"{titles[place]}: {texts[place][0]}" for place in same if texts[place][0] != MISSING]
     if len(table) > MOST_ROWS: about.append(f"the first {MOST_ROWS} of {len(table):,} rows")
     in_text = pd.DataFrame(dict(enumerate(texts[place] for place in shown)), index=short.index, dtype=object)
-    if short.index.nlevels == 1:
+    if short.index.nlevels > 1:
+        in_text.index = pd.MultiIndex.from_frame(short.index.to_frame(index=False).apply(_texts))
+    else:
         in_text = in_text.set_axis(_texts(short.index.to_series())).rename_axis(columns=heading(short.index.name or ""))
     styler = in_text.style.format(escape="html" if escape else None).set_table_styles(_STYLES)
     styler = styler.relabel_index([titles[place] for place in shown], axis=1)

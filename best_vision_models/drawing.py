@@ -155,7 +155,7 @@ def last_shown(
 ) -> float:
     "The largest value; where up to three, far from the rest, make an axis half as long again, the last of the rest."
     ranked = np.sort(values.dropna())
-    for beyond in range(1, min(3, len(ranked) // 20) + 1):
+    for beyond in range(1, min(3, len(ranked) // 15) + 1):
         last, next_one = ranked[-1 - beyond], ranked[-beyond]
         needed = last - ranked[0]
         if ranked[-1] - last > needed / 2 and next_one - last > needed / 7: return float(last)

@@ -191,5 +191,5 @@ def test_tables_are_for_readers(path):
     for table in [text for text in tables(nbformat.read(path, as_version=4)) if "<table" in text]:
         assert 'class="dataframe"' not in table
         cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", table)
-        assert not [cell for cell in cells if re.search(r"\d\.0*[1-9]\d{3}|\de[-+]\d|^(nan|NaN|None|<NA>)$", cell)], path.stem
+        assert not [cell for cell in cells if re.search(r"\d\.0*[1-9]\d{3}|\de[-+]\d|^(nan|NaN|None|<NA>)$", cell)]
         assert not re.search(r'row_heading level0 row0" >0<', table), path.stem

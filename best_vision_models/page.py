@@ -15,6 +15,7 @@ import pandas as pd
 
 from .charts import error_by_fit_time
 from .images import OwnImage
+from .tables import table_html
 
 # %% ../nbs/17d_page.ipynb #4b448f83
 def confusions(
@@ -71,11 +72,10 @@ def error_by_recipe(
     tried = standing.assign(error_rate=standing.expected, fit_time=standing.seconds, GPU_mem=np.nan,
                             family=standing.model_name, model_name=recipes)
     figure = error_by_fit_time(tried, title=title, trend=False)
-    return figure.update_layout(legend_title_text="model").update_yaxes(rangemode="tozero")
+    return figure.update_layout(legend_title_text="model")
 
 # %% ../nbs/17d_page.ipynb #96f599f9
 _STYLE = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}" \
-         "td,th{padding:.2em .8em;text-align:left}" \
          "figure{display:inline-block;width:170px;margin:.5em;vertical-align:top;font-size:13px}"
 
 
@@ -92,7 +92,7 @@ def page(
     captions = (f"<figcaption>{html.escape(caption)}</figcaption>" for caption in _captions(arrays, rows))
     pictures = "".join(f"<figure>{_picture(arrays['files'][row])}{caption}</figure>"
                        for row, caption in zip(rows, captions))
-    table = confusions(arrays["preds"], arrays["targets"], arrays["classes"]).to_html(index=False, border=0)
+    table = table_html(confusions(arrays["preds"], arrays["targets"], arrays["classes"]))
     paragraphs = "".join(f"<p>{html.escape(line)}</p>" for line in said.splitlines())
     return (f"<!DOCTYPE html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
             f"<style>{_STYLE}</style><h1>{html.escape(title)}</h1>{paragraphs}{drawn}"

@@ -26,7 +26,8 @@ from best_vision_models.timm_benchmarks import (
     unmatched,
 )
 
-LIGHT = ["sources", "runs", "scores", "timm_benchmarks", "shipped_tables", "charts", "settings", "sweep_files", "cli"]
+LIGHT = ["sources", "runs", "scores", "timm_benchmarks", "shipped_tables", "tables", "drawing", "charts", "settings",
+         "sweep_files", "cli"]
 
 
 @pytest.mark.parametrize("module", LIGHT)

@@ -183,3 +183,13 @@ def test_without_chrome_one_warning_and_no_picture(monkeypatch, tmp_path):
     warning, figure = notebook.cells[0].outputs, notebook.cells[1].outputs
     assert [output.name for output in warning] == ["stderr"] and warning[0].text.count("no PNG beside the figures") == 1
     assert "application/vnd.plotly.v1+json" in figure[0].data and "image/png" not in figure[0].data
+
+
+@by_name([path for path in READERS if path.stem not in MEASURED | {"44_speed", "index"}])
+def test_tables_are_for_readers(path):
+    "Headings and three digits (notebook 07b), no exponents, nothing missing in Python's words, no index from 0."
+    for table in [text for text in tables(nbformat.read(path, as_version=4)) if "<table" in text]:
+        assert 'class="dataframe"' not in table
+        cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", table)
+        assert not [cell for cell in cells if re.search(r"\d\.0*[1-9]\d{3}|\de[-+]\d|^(nan|NaN|None|<NA>)$", cell)]
+        assert not re.search(r'row_heading level0 row0" >0<', table), path.stem

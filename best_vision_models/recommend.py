@@ -116,24 +116,25 @@ def in_words(
 ) -> str: # some lines
     "The answer as sentences."
     best, what = answer["best"], "answers" if answer["several"] else "images"
-    steps = f"then {best['steps']} steps at {best['learning_rate']:g}" if best["steps"] else "nothing more"
-    said = [f"use {best['weights']}: a probe, {steps}, at {best['img_size']} px ({best['resize_method']})"]
-    interval = f"90% interval {best['low']:.1%} to {best['high']:.1%}"
-    said.append(f"wrong in {best['error_rate']:.1%} of the {what} ({interval}; {best['images']} images that no choice "
-                f"has seen); one answer for all: {answer['constant']:.1%}")
-    if best["high"] >= answer["constant"]: said.append("that isn't surely better than one answer for all images: "
-                                                       "nothing was learnt that these images can show")
+    steps = f", then trained for {best['steps']} steps at {best['learning_rate']:g}" if best["steps"] else ""
+    said = [f"Use {best['weights']}, as a probe{steps}, at {best['img_size']} px ({best['resize_method']}).",
+            f"It is wrong in {best['error_rate']:.1%} of the {what} (90% interval {best['low']:.1%} to "
+            f"{best['high']:.1%}, from {best['images']} images that no choice has seen). One answer for all images "
+            f"would be wrong in {answer['constant']:.1%}."]
+    if best["high"] >= answer["constant"]: said.append("That isn't surely better than one answer for all images: "
+                                                       "nothing was learnt that these images can show.")
     if other := answer["runner_up"]:
-        said.append(f"next: {other['weights']}, {other['error_rate']:.1%} (if both were equally good, so large a "
-                    f"difference would be seen in {answer['p']:.0%} of cases)")
+        said.append(f"Next best: {other['weights']}, wrong in {other['error_rate']:.1%}. Were both equally good, we "
+                    f"would see so large a difference in {answer['p']:.0%} of cases"
+                    + (": they can't be told apart." if answer["p"] > 0.1 else "."))
     n, gain = answer["more"]
-    said.append(f"ten more minutes: {n} training{'s' * (n > 1)}; expect the error to fall by {gain:.1%}" if n else
-                "ten more minutes: there is nothing more to try, but other models")
+    said.append(f"Ten more minutes allow {n} training{'s' * (n > 1)}: expect {100 * gain:.1f} points less error."
+                if n else "Ten more minutes allow no further training here.")
     if answer["twice"] is not None:
-        said.append(f"with twice as many images expect roughly {answer['twice']:.1%}")
-    if answer["model"]: said.append(f"the model, trained on {answer['trained_on']} images: {answer['model']} "
+        said.append(f"With twice as many images expect roughly {answer['twice']:.1%}.")
+    if answer["model"]: said.append(f"The model, trained on {answer['trained_on']} images: {answer['model']} "
                                     f"(bvm predict {answer['model']} IMAGES)")
-    return "\n".join(said + [f"not done: {line}" for line in answer["not_done"]])
+    return "\n".join(said + [f"Not done: {line}." for line in answer["not_done"]])
 
 # %% ../nbs/18_recommend.ipynb #7e1570ad
 def read_standing(out: str | Path) -> pd.DataFrame: # as `standings`

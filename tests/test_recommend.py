@@ -59,7 +59,7 @@ def test_stopped_it_answers_and_the_same_command_goes_on(photos):
     while not list(out.glob("races/*/*.json")) and time.time() < until and asked.poll() is None: time.sleep(0.2)
     asked.send_signal(signal.SIGINT)
     answer, _ = asked.communicate(timeout=600)
-    assert asked.returncode == 0 and answer.startswith("use tf_efficientnet_lite")
+    assert asked.returncode == 0 and answer.startswith("Use tf_efficientnet_lite")
     probes = {file: file.stat().st_mtime_ns for file in out.glob("probes/*/*.json")}
     assert len(probes) == 2 and "<img" in (out / "answer.html").read_text()
     raced = len(list(out.glob("races/*/*.json")))

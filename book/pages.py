@@ -7,7 +7,7 @@ from pathlib import Path
 
 from book.contents import exported_module, sidebar
 from book.explorer import explorer_page
-from book.figures import PLOTLY, figure_html, picture_html
+from book.figures import PLOTLY, figure_html
 from book.fill import without_expressions
 from book.reference import ROOT, api_reference
 
@@ -34,14 +34,13 @@ def only_settings(cells: list[dict]) -> list[dict]:
     return [shown if cell is first else cell for cell in cells if settings or cell is not first]
 
 
-def page_outputs(outputs: list[dict], number: int, as_picture: bool) -> list[dict]:
-    "A cell's outputs: interactive figures, or their pictures; the best form of what comes in several."
+def page_outputs(outputs: list[dict], picture: Path) -> list[dict]: # `picture`: the file's name without its end
+    "A cell's outputs: figures with their pictures; the best form of what comes in several."
     for i, output in enumerate(outputs):
         data = output.get("data", {})
         if PLOTLY in data:
-            picture = as_picture and "image/png" in data
-            output["data"] = {"text/html": picture_html(data[PLOTLY], data["image/png"]) if picture
-                              else figure_html(data[PLOTLY], f"figure-{number}-{i}")}
+            file = picture.with_name(f"{picture.name}-{i}.webp")
+            output["data"] = {"text/html": figure_html(data[PLOTLY], data.get("image/png"), file)}
         elif "text/markdown" in data or "text/html" in data:
             data.pop("text/plain", None)
     return outputs
@@ -55,13 +54,13 @@ def code_tags(cell: dict, page: str, chapter: bool) -> list[str]:
     return ["hide-input"] if beside_the_point else ["hide-input", "open"]
 
 
-def page_cell(cell: dict, number: int, page: str, chapter: bool) -> dict | None:
-    "A cell without export marks, with interactive figures and code that can be folded."
+def page_cell(cell: dict, page: str, chapter: bool, picture: Path) -> dict | None:
+    "A cell without export marks, with figures and code that can be folded."
     source = "".join(cell["source"])
     if re.match(r"#\| ?(hide|default_exp)", source): return None
     if cell["cell_type"] != "code": return {**cell, "source": without_expressions(source)}
     cell["source"] = re.sub(r"(?m)^#\|.*\n?", "", source)
-    cell["outputs"] = page_outputs(cell["outputs"], number, page == FRONT_PAGE)
+    cell["outputs"] = page_outputs(cell["outputs"], picture)
     cell["metadata"]["tags"] = code_tags(cell, page, chapter)
     return cell
 
@@ -76,12 +75,12 @@ def where_it_is(page: str) -> dict:
     return {"cell_type": "markdown", "metadata": {}, "source": text, "id": "where-it-is"}
 
 
-def notebook_page(text: str, page: str, folder: Path) -> str:
+def notebook_page(text: str, page: str, folder: Path, images: Path) -> str: # `images`: where pictures are kept
     "A notebook as myst-nb should read it."
     notebook = json.loads(text)
     chapter = exported_module(notebook["cells"]) is None
     cells = only_settings(notebook["cells"]) if chapter else notebook["cells"]
-    cells = [page_cell(cell, n, page, chapter) for n, cell in enumerate(cells)]
+    cells = [page_cell(cell, page, chapter, images / f"{page}-{n}") for n, cell in enumerate(cells)]
     notebook["cells"] = [cell for cell in cells if cell is not None] + [where_it_is(page)]
     if page == FRONT_PAGE:
         notebook["cells"].append({"cell_type": "markdown", "metadata": {}, "source": sidebar(folder), "id": "toc"})
@@ -93,17 +92,16 @@ def citation(text: str) -> str: return f"{text}\n```yaml\n{(ROOT / 'CITATION.cff
 
 def read_page(app, page, source):
     "Sphinx hands over each document's text before it is parsed."
-    folder = Path(app.srcdir)
-    if Path(app.env.doc2path(page)).suffix == ".ipynb": source[0] = notebook_page(source[0], page, folder)
+    folder, images = Path(app.srcdir), Path(app.outdir) / "_images"
+    if Path(app.env.doc2path(page)).suffix == ".ipynb": source[0] = notebook_page(source[0], page, folder, images)
     if page == "api": source[0] = api_reference(source[0], folder)
     if page == "cite": source[0] = citation(source[0])
     if page == "explorer": source[0] = explorer_page(source[0])
 
 
 def add_scripts(app, page, template, context, doctree):
-    "Open folds that should be open; scripts only where the page needs them."
+    "Open folds that should be open; the explorer's scripts on its page only."
     body = context.get("body", "")
     context["body"] = re.sub(r'(<div class="cell tag_hide-input tag_open[^>]*>\s*<details)', r"\1 open", body)
-    if 'type="application/json"' not in body and page != "explorer": return
-    for script in ["plotly.min.js", "book.js"] + (["explorer_tables.js", "explorer.js"] if page == "explorer" else []):
-        app.add_js_file(script, loading_method="defer", priority=900)
+    if page != "explorer": return
+    for script in ("explorer_tables.js", "explorer.js"): app.add_js_file(script, loading_method="defer", priority=900)

@@ -1,5 +1,15 @@
-// Draws the page's figures from the numbers beside them. On a narrow screen legend and colour bar go below.
+// Draws a figure from the numbers beside it when someone points at it; until then its picture stands there.
+// On a narrow screen legend and colour bar go below.
 "use strict";
+
+const STATIC = new URL(".", document.currentScript.src);
+let plotly;
+
+/** Plotly's script, fetched once, when a figure first needs it. */
+function loadPlotly() {
+  return plotly ??= new Promise((resolve, reject) => document.head.append(Object.assign(
+    document.createElement("script"), {src: new URL("plotly.min.js", STATIC), onload: resolve, onerror: reject})));
+}
 
 function fit(layout, width) {
   const fitted = {...layout, template: layout.template || window.PLOTLY_WHITE, margin: {...layout.margin, t: 30}};
@@ -9,10 +19,23 @@ function fit(layout, width) {
   return axis ? {...narrow, coloraxis: {...axis, colorbar: {...axis.colorbar, ...below, yanchor: "top"}}} : narrow;
 }
 
-function drawFigure(script) {
-  const stored = JSON.parse(script.textContent), place = script.parentElement.querySelector("[role=img]");
-  Plotly.newPlot(place, stored.data, fit(stored.layout, place.clientWidth), {displaylogo: false});
-  new ResizeObserver(() => place.clientWidth && Plotly.Plots.resize(place)).observe(place);
+/** A chart that keeps the width of its place. */
+function keepWidth(chart) {
+  new ResizeObserver(() => chart.clientWidth && Plotly.Plots.resize(chart)).observe(chart);
 }
 
-document.querySelectorAll("figure.figure > script").forEach(drawFigure);
+async function drawFigure(figure) {
+  if (figure.asked) return;
+  figure.asked = true;
+  await loadPlotly();
+  const stored = JSON.parse(figure.querySelector("script").textContent), chart = document.createElement("div");
+  figure.querySelector("[role=img]").append(chart);
+  await Plotly.newPlot(chart, stored.data, fit(stored.layout, chart.clientWidth), {displaylogo: false});
+  figure.classList.add("drawn");
+  keepWidth(chart);
+}
+
+for (const figure of document.querySelectorAll("figure.figure:has(> script)")) {
+  if (!figure.querySelector("img")) drawFigure(figure);
+  for (const kind of ["mouseenter", "focusin", "click"]) figure.addEventListener(kind, () => drawFigure(figure));
+}

@@ -284,8 +284,8 @@ function update() {
   const none = "No model fits: allow more time, memory or families.";
   find("#about").textContent = `${table.about} ${ranked.length ? shown : none}`;
   drawTable(ranked, table, chosen);
-  drawChart(ranked, table);
   current = {ranked, table};
+  if (window.Plotly) drawChart(ranked, table);
 }
 
 // Events ---------------------------------------------------------------------------------------------------------
@@ -335,6 +335,9 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 restore(location.hash);
-const chart = find("#chart");
-new ResizeObserver(() => chart.clientWidth && Plotly.Plots.resize(chart)).observe(chart);
-chart.on("plotly_click", ({points}) => copyLine(current.ranked[points[0].customdata], current.table));
+loadPlotly().then(() => {
+  const chart = find("#chart");
+  drawChart(current.ranked, current.table);
+  keepWidth(chart);
+  chart.on("plotly_click", ({points}) => copyLine(current.ranked[points[0].customdata], current.table));
+});

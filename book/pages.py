@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from book.contents import exported_module, sidebar
+from book.contents import exported_module, sidebar, with_links
 from book.explorer import explorer_page
 from book.figures import PLOTLY, figure_html
 from book.fill import without_expressions
@@ -15,23 +15,24 @@ FRONT_PAGE = "index"
 CHANGE_ME = "# change me"
 
 
-def settings_in(source: str) -> str:
-    "What a reader may change in a chapter's first code cell: its statements with a `# change me`."
+def statements(source: str) -> list[str]: # each with the comments above it
     lines, found, end = source.splitlines(), [], 0
     for statement in ast.parse(source).body:
-        text = "\n".join(lines[end:statement.end_lineno]).strip("\n")
-        if CHANGE_ME in text: found.append(text)
+        found.append("\n".join(lines[end:statement.end_lineno]).strip("\n"))
         end = statement.end_lineno
-    return "\n".join(found)
+    return found
 
 
-def only_settings(cells: list[dict]) -> list[dict]:
-    "A chapter's cells; of its first code cell, which imports and reads, the settings only."
-    first = next((cell for cell in cells if cell["cell_type"] == "code"), None)
-    if first is None: return cells
-    settings = settings_in("".join(first["source"]))
-    shown = {**first, "source": settings, "outputs": []}
-    return [shown if cell is first else cell for cell in cells if settings or cell is not first]
+def settings_apart(cells: list[dict]) -> list[dict]:
+    "A chapter's cells; its first code cell, which imports, sets and reads, in two: the settings, then the rest."
+    n = next((n for n, cell in enumerate(cells) if cell["cell_type"] == "code"), None)
+    if n is None: return cells
+    found = statements("".join(cells[n]["source"]))
+    apart = [[text for text in found if (CHANGE_ME in text) == wanted] for wanted in (True, False)]
+    split = [{**cells[n], "id": f"first-{k}", "source": "\n".join(texts), "metadata": {}, "outputs": []}
+             for k, texts in enumerate(apart) if texts]
+    split[-1]["outputs"] = cells[n]["outputs"]
+    return cells[:n] + split + cells[n + 1:]
 
 
 def page_outputs(outputs: list[dict], picture: Path) -> list[dict]: # `picture`: the file's name without its end
@@ -50,15 +51,16 @@ def code_tags(cell: dict, page: str, chapter: bool) -> list[str]:
     "How a cell's code is shown: open or folded, and not at all on the front page."
     if page == FRONT_PAGE: return ["remove-input"]
     shown = {kind for output in cell["outputs"] for kind in output.get("data", {})}
-    beside_the_point = chapter and CHANGE_ME not in cell["source"] and (not shown or "text/markdown" in shown)
-    return ["hide-input"] if beside_the_point else ["hide-input", "open"]
+    imports = re.match(r"\s*(from|import) ", cell["source"])
+    beside_the_point = CHANGE_ME not in cell["source"] and (imports or not shown or "text/markdown" in shown)
+    return ["hide-input"] if chapter and beside_the_point else ["hide-input", "open"]
 
 
-def page_cell(cell: dict, page: str, chapter: bool, picture: Path) -> dict | None:
+def page_cell(cell: dict, page: str, chapter: bool, folder: Path, picture: Path) -> dict | None:
     "A cell without export marks, with figures and code that can be folded."
     source = "".join(cell["source"])
     if re.match(r"#\| ?(hide|default_exp)", source): return None
-    if cell["cell_type"] != "code": return {**cell, "source": without_expressions(source)}
+    if cell["cell_type"] != "code": return {**cell, "source": with_links(without_expressions(source), folder)}
     cell["source"] = re.sub(r"(?m)^#\|.*\n?", "", source)
     cell["outputs"] = page_outputs(cell["outputs"], picture)
     cell["metadata"]["tags"] = code_tags(cell, page, chapter)
@@ -79,8 +81,8 @@ def notebook_page(text: str, page: str, folder: Path, images: Path) -> str: # `i
     "A notebook as myst-nb should read it."
     notebook = json.loads(text)
     chapter = exported_module(notebook["cells"]) is None
-    cells = only_settings(notebook["cells"]) if chapter else notebook["cells"]
-    cells = [page_cell(cell, page, chapter, images / f"{page}-{n}") for n, cell in enumerate(cells)]
+    cells = settings_apart(notebook["cells"]) if chapter else notebook["cells"]
+    cells = [page_cell(cell, page, chapter, folder, images / f"{page}-{n}") for n, cell in enumerate(cells)]
     notebook["cells"] = [cell for cell in cells if cell is not None] + [where_it_is(page)]
     if page == FRONT_PAGE:
         notebook["cells"].append({"cell_type": "markdown", "metadata": {}, "source": sidebar(folder), "id": "toc"})
@@ -94,6 +96,7 @@ def read_page(app, page, source):
     "Sphinx hands over each document's text before it is parsed."
     folder, images = Path(app.srcdir), Path(app.outdir) / "_images"
     if Path(app.env.doc2path(page)).suffix == ".ipynb": source[0] = notebook_page(source[0], page, folder, images)
+    else: source[0] = with_links(source[0], folder)
     if page == "api": source[0] = api_reference(source[0], folder)
     if page == "cite": source[0] = citation(source[0])
     if page == "explorer": source[0] = explorer_page(source[0])

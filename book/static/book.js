@@ -1,6 +1,8 @@
-// Draws a figure from the numbers beside it when someone points at it; until then its picture stands there.
-// On a narrow screen legend and colour bar go below.
+// What pages do: figures, folded code, copying.
 "use strict";
+
+// Figures: drawn from the numbers beside them when someone points at them; until then a picture stands there.
+// On a narrow screen legend and colour bar go below.
 
 const STATIC = new URL(".", document.currentScript.src);
 let plotly;
@@ -38,4 +40,36 @@ async function drawFigure(figure) {
 for (const figure of document.querySelectorAll("figure.figure:has(> script)")) {
   if (!figure.querySelector("img")) drawFigure(figure);
   for (const kind of ["mouseenter", "focusin", "click"]) figure.addEventListener(kind, () => drawFigure(figure));
+}
+
+// Code: a button copies each piece, a switch on top opens all that is folded.
+
+function button(text, click) {
+  return Object.assign(document.createElement("button"), {type: "button", textContent: text, onclick: click});
+}
+
+/** Copies a text; without leave to do so, it is selected, ready for the reader's own keys. */
+async function copy(code, said) {
+  const copied = await navigator.clipboard.writeText(code.textContent.trimEnd()).then(() => true, () => false);
+  if (!copied) getSelection().selectAllChildren(code);
+  said.textContent = copied ? "copied" : "selected";
+  setTimeout(() => said.textContent = "copy", 2000);
+}
+
+const folds = [...document.querySelectorAll(".bd-article .cell details.hide")];
+for (const code of document.querySelectorAll(".bd-article div.highlight > pre")) {
+  const copies = button("copy", () => copy(code, copies));
+  copies.className = "copy";
+  code.after(copies);
+}
+if (folds.some(fold => !fold.open)) {
+  const first = folds.map(fold => fold.open);
+  const all = button("Show all code", () => {
+    const show = all.ariaPressed !== "true";
+    all.ariaPressed = show;
+    folds.forEach((fold, i) => fold.open = show || first[i]);
+  });
+  all.className = "all-code";
+  all.ariaPressed = "false";
+  document.querySelector(".bd-article h1").after(all);
 }

@@ -57,7 +57,7 @@ def figure_html(figure: dict, png: str | None, file: Path) -> str:
     if layout.get("template") == PLOTLY_WHITE: del layout["template"]
     content = json.dumps({"data": figure["data"], "layout": layout}).replace("<", "\\u003c")
     return (f'<figure class="figure"><figcaption>{escape(figure_title(figure))}</figcaption>'
-            f'<div role="img" tabindex="0" aria-label="{escape(figure_in_words(figure))}">'
+            f'<div role="group" tabindex="0" aria-label="{escape(figure_in_words(figure))}">'
             f'{picture_html(png, file) if png else ""}</div>'
             f'<script type="application/json">{content}</script></figure>')
 

@@ -31,7 +31,7 @@ async function drawFigure(figure) {
   figure.asked = true;
   await loadPlotly();
   const stored = JSON.parse(figure.querySelector("script").textContent), chart = document.createElement("div");
-  figure.querySelector("[role=img]").append(chart);
+  figure.querySelector("[role=group]").append(chart);
   await Plotly.newPlot(chart, stored.data, fit(stored.layout, chart.clientWidth), {displaylogo: false});
   figure.classList.add("drawn");
   keepWidth(chart);
@@ -73,3 +73,9 @@ if (folds.some(fold => !fold.open)) {
   all.ariaPressed = "false";
   document.querySelector(".bd-article h1").after(all);
 }
+
+// Paper is white.
+const theme = document.documentElement.dataset;
+let chosen;
+window.addEventListener("beforeprint", () => { chosen = theme.theme; theme.theme = "light"; });
+window.addEventListener("afterprint", () => { theme.theme = chosen; });

@@ -54,6 +54,8 @@ if __name__ == "__main__":
         began = time.perf_counter()
         page.set_input_files("#own", Path(folder) / "mine.csv")
         page.wait_for_selector("#yours", state="attached")
+        page.locator("#chart").scroll_into_view_if_needed()
+        page.wait_for_selector("#chart .main-svg", state="attached")
         print(f"{models:,} models read, ranked and drawn: {time.perf_counter() - began:.2f} s")
         milliseconds = {name: np.median(page.evaluate(MEASURE, [name, budgets])) for name in ("table", "all")}
         browser.close()

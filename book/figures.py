@@ -47,6 +47,7 @@ def picture_html(png: str, file: Path) -> str:
     picture = Image.open(io.BytesIO(b64decode(png))).convert("RGB")
     file.parent.mkdir(parents=True, exist_ok=True)
     picture.save(file, lossless=True)
+    if file.stem.startswith("index-"): picture.save(file.parent.parent / "_static" / "preview.png")
     return (f'<img src="{file.parent.name}/{file.name}" alt="" loading="lazy" '
             f'width="{picture.width}" height="{picture.height}">')
 

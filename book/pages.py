@@ -3,13 +3,16 @@ import ast
 import json
 import os
 import re
+from html import escape
 from pathlib import Path
 
-from book.contents import exported_module, sidebar, with_links
+import yaml
+
+from book.contents import exported_module, notebooks, read_cells, sidebar, with_links
 from book.explorer import explorer_page
 from book.figures import PLOTLY, figure_html
 from book.fill import without_expressions
-from book.reference import ROOT, api_reference
+from book.reference import LIBRARY, ROOT, api_reference
 
 FRONT_PAGE = "index"
 CHANGE_ME = "# change me"
@@ -67,14 +70,47 @@ def page_cell(cell: dict, page: str, chapter: bool, folder: Path, picture: Path)
     return cell
 
 
+def markdown(source: str, name: str) -> dict: # a cell
+    return {"cell_type": "markdown", "metadata": {}, "source": source, "id": name}
+
+
+def trains(cells: list[dict], folder: Path) -> bool:
+    "Whether a chapter uses a module of the part that trains; `sweep_files` and `cli` need as little as part 0x."
+    training = {exported_module(read_cells(path)) for path in notebooks(folder) if path.name.startswith("1")}
+    code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return bool(set(re.findall(rf"{LIBRARY}\.(\w+)", code)) & (training - {"sweep_files", "cli"}))
+
+
+def run_it(page: str, training: bool) -> dict:
+    "What to type to run a chapter, from an empty folder and a plain environment."
+    package = '"best-vision-models[train]"' if training else "best-vision-models"
+    return markdown("## Run it\n\nIn a folder of your own, with the downloaded notebook; then change what you like.\n\n"
+                    f"```\npip install {package} jupyter\njupyter lab {page}.ipynb\n```", "run-it")
+
+
+def at_hand(page: str) -> dict: # below a chapter's title
+    return markdown(f'<p class="at-hand"><a href="_sources/{page}.ipynb" download>Download notebook</a> '
+                    '<a href="#run-it">Run it</a></p>', "at-hand")
+
+
+def repository() -> str | None: # its address, where it is known: on the code host's own machines
+    return "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}".format(**os.environ) if "GITHUB_REPOSITORY" in os.environ else None
+
+
+def articles() -> list[str]: # the two analyses that the book stands on, as links
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())["references"][:2]
+    return [f'<a href="{one["url"]}">{one["title"]}</a>' for one in cited]
+
+
 def where_it_is(page: str) -> dict:
-    "The last lines of a page: which notebook it is, and how to open it."
-    online = "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/blob/{GITHUB_SHA}/nbs"
-    at = online.format(**os.environ) if "GITHUB_REPOSITORY" in os.environ else "_sources"
+    "The last lines of a page: which notebook it is, what it stands on, and where to ask."
+    home = repository()
+    at = f"{home}/blob/{os.environ['GITHUB_SHA']}/nbs" if home else "_sources"
+    ask = f' <a href="{home}">The repository</a>; <a href="{home}/issues">ask there</a>.' if home else ""
     text = ('<p class="notebook">This page is the notebook '
             f'<a href="{at}/{page}.ipynb"><code>nbs/{page}.ipynb</code></a>. '
-            f"Open it with <code>.venv/bin/jupyter lab nbs/{page}.ipynb</code>, change what you like, and run it.</p>")
-    return {"cell_type": "markdown", "metadata": {}, "source": text, "id": "where-it-is"}
+            f"The book stands on two analyses: {' and '.join(articles())}.{ask}</p>")
+    return markdown(text, "where-it-is")
 
 
 def notebook_page(text: str, page: str, folder: Path, images: Path) -> str: # `images`: where pictures are kept
@@ -83,9 +119,10 @@ def notebook_page(text: str, page: str, folder: Path, images: Path) -> str: # `i
     chapter = exported_module(notebook["cells"]) is None
     cells = settings_apart(notebook["cells"]) if chapter else notebook["cells"]
     cells = [page_cell(cell, page, chapter, folder, images / f"{page}-{n}") for n, cell in enumerate(cells)]
-    notebook["cells"] = [cell for cell in cells if cell is not None] + [where_it_is(page)]
-    if page == FRONT_PAGE:
-        notebook["cells"].append({"cell_type": "markdown", "metadata": {}, "source": sidebar(folder), "id": "toc"})
+    shown = [cell for cell in cells if cell is not None]
+    if page == FRONT_PAGE: shown.append(markdown(sidebar(folder), "toc"))
+    elif chapter: shown = [shown[0], at_hand(page), *shown[1:], run_it(page, trains(notebook["cells"], folder))]
+    notebook["cells"] = shown + [where_it_is(page)]
     return json.dumps(notebook)
 
 
@@ -100,6 +137,27 @@ def read_page(app, page, source):
     if page == "api": source[0] = api_reference(source[0], folder)
     if page == "cite": source[0] = citation(source[0])
     if page == "explorer": source[0] = explorer_page(source[0])
+
+
+def first_words(page: str, folder: Path) -> str:
+    "The page's first paragraph, for search engines and previews."
+    file = folder / f"{page}.ipynb"
+    if not file.exists(): return ""
+    texts = ["".join(cell["source"]) for cell in read_cells(file) if cell["cell_type"] == "markdown"]
+    text = re.sub(r"(?m)^#.*$", "", without_expressions("\n\n".join(texts)))
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    return " ".join(re.sub(r"[*`>]", "", text.strip().partition("\n\n")[0]).split())[:300]
+
+
+def preview(app, page, template, context, doctree):
+    "What a link to the page shows elsewhere: title, first words, the front page's chart."
+    title, words = context.get("title") or app.config.html_title, first_words(page, Path(app.srcdir))
+    said = {"og:title": re.sub("<[^>]*>", "", title), "og:description": words or app.config.description,
+            "og:type": "article", "og:site_name": app.config.html_title,
+            "og:image": f"{app.config.html_baseurl}_static/preview.png"}
+    tags = [f'<meta name="description" content="{escape(said["og:description"])}">',
+            *(f'<meta property="{name}" content="{escape(value)}">' for name, value in said.items())]
+    context["metatags"] = context.get("metatags", "") + "\n".join(tags)
 
 
 def add_scripts(app, page, template, context, doctree):

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from base64 import b64decode
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.xdist_group("site")  # one process renders it and has t
 PAGES = sorted(path.stem for path in (ROOT / "nbs").glob("*.ipynb")) + [
     "explorer", "sweep_files", "api", "cite", "search"]
 CHAPTERS = [path.stem for path in notebooks(ROOT / "nbs") if not exported_module(read_cells(path))]
+TRAINING = ["41_your_dataset", "43_demo"]  # chapters that need [train]
 WIDE, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 
 
@@ -327,6 +329,65 @@ def test_front_page_is_the_readme(site):
     assert images[0] == images[1]
 
 
+@pytest.mark.parametrize("name", ["index", "21_pets"])
+def test_a_link_to_the_page_has_a_preview(site, name):
+    page = (site / f"{name}.html").read_text()
+    said = dict(re.findall(r'<meta property="(og:\w+)" content="([^"]+)">', page))
+    assert said["og:title"] and len(said["og:description"]) > 30 and said["og:image"].endswith("_static/preview.png")
+    assert page.count('<meta name="description"') == 1 and page.count("<title>") == 1
+    assert Image.open(site / "_static" / "preview.png").width > 1000 and 'rel="icon"' in page
+    for article in ("the-best-vision-models-for-fine-tuning", "which-image-models-are-best"): assert article in page
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_chapter_says_how_to_run_it(site, name):
+    page = (site / f"{name}.html").read_text()
+    assert f'<a href="_sources/{name}.ipynb" download>Download notebook</a>' in page
+    packages = re.search(r"pip install (\S+) jupyter\njupyter lab (\S+)\n", unescape(re.sub("<[^>]*>", "", page)))
+    assert packages[2] == f"{name}.ipynb"
+    assert ("[train]" in packages[1]) == (name in TRAINING)
+
+
+# Chapter 44 reads bench/results, which no package has.
+ALONE = [pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="reads bench/")) if name == "44_speed" else name
+         for name in CHAPTERS if name not in TRAINING]
+
+
+PACKAGED = ["sources.toml", "published/*.csv", "summaries/*.csv", "summaries/*.npz"]  # as setup.py has it
+
+
+@pytest.fixture(scope="session")
+def plain(once):
+    "A folder with the library as pip lays it; what is only in [train] can't be imported there."
+    def make(out):
+        library = out / "best_vision_models"
+        shutil.copytree(ROOT / "best_vision_models", library)
+        for file in (file for pattern in PACKAGED for file in (ROOT / "data").glob(pattern)):
+            copy = library / file.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copy)
+        missing = ("torch", "timm", "fastai", "ray", "wandb", "optuna", "sklearn", "fastprogress", "safetensors")
+        (out / "sitecustomize.py").write_text(
+            "import sys\nclass Missing:\n    def find_spec(self, name, *_):\n"
+            f"        if name.partition('.')[0] in {missing}: raise ModuleNotFoundError(name, name=name)\n"
+            "sys.meta_path.insert(0, Missing())\n")
+
+    return once("plain", make)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ALONE)
+def test_chapter_runs_alone(site, plain, offline, tmp_path, name):
+    "The downloaded notebook, in an empty folder, from a plain environment, without network."
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / f"{name}.ipynb").write_bytes((site / "_sources" / f"{name}.ipynb").read_bytes())
+    command = [Path(sys.executable).with_name("jupyter"), "nbconvert", "--to", "notebook", "--execute", "--inplace",
+               "--KernelManager.transport_encryption=auto", f"{name}.ipynb"]
+    done = subprocess.run(command, cwd=alone, env=offline | {"PYTHONPATH": str(plain)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 def test_citation_agrees_with_the_package():
     from configparser import ConfigParser
 
@@ -354,8 +415,8 @@ def printed_models(dataset: str) -> list[str]:
 
 
 def column(page, heading: str) -> list[str]:
-    place = page.eval_on_selector_all("#explorer thead tr > *", "cells => cells.map(cell => cell.textContent)").index(heading)
-    return page.locator(f"#explorer tbody td:nth-child({place + 1})").all_inner_texts()
+    headings = page.locator("#explorer thead tr > *").all_text_contents()
+    return page.locator(f"#explorer tbody td:nth-child({headings.index(heading) + 1})").all_inner_texts()
 
 
 def open_families(page): page.click("#explorer summary:has(#chosen)")

@@ -77,8 +77,8 @@ def markdown(source: str, name: str) -> dict: # a cell
 def trains(cells: list[dict], folder: Path) -> bool:
     "Whether a chapter uses a module of the part that trains; `sweep_files` and `cli` need as little as part 0x."
     training = {exported_module(read_cells(path)) for path in notebooks(folder) if path.name.startswith("1")}
-    code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    return bool(set(re.findall(rf"{LIBRARY}\.(\w+)", code)) & (training - {"sweep_files", "cli"}))
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return bool(set(re.findall(rf"(?m)^ *from {LIBRARY}\.(\w+) import", code)) & (training - {"sweep_files", "cli"}))
 
 
 def run_it(page: str, training: bool) -> dict:

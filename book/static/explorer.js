@@ -374,7 +374,7 @@ function drawChart(ranked, table, {front}) {
   const narrow = find("#chart").clientWidth < 600;
   const layout = {
     template: PLOTLY_WHITE, height: 450, margin: {l: 60, r: 10, t: 30, b: 50}, hovermode: "closest",
-    showlegend: groups.size > 1 && (!narrow || groups.size <= 16), legend: narrow ? {orientation: "h", y: -0.2} : {},
+    showlegend: groups.size > 1 && (!narrow || groups.size <= 8), legend: narrow ? {orientation: "h", y: -0.2} : {},
     xaxis: {title: {text: x}, type: table.unit === "s" ? "linear" : "log", exponentformat: "none"},
     yaxis: {title: {text: "error rate"}},
   };

@@ -136,14 +136,14 @@ def overflow(page) -> list[str]:
 
 
 def broken_numbers(page) -> list[str]:
-    "Words with a digit, so names too, that a table's cell breaks over two lines."
+    "Numbers and names with a digit that a table's cell breaks over two lines; after a hyphen it may."
     return page.evaluate("""() => {
         const texts = document.createNodeIterator(document.body, NodeFilter.SHOW_TEXT);
         const range = new Range(), broken = [], lines = () => [...range.getClientRects()].map(at => Math.round(at.top));
         for (let text; text = texts.nextNode();) {
             const within = text.parentElement;
             if (!within.closest(".bd-article :is(td, th)") || !within.checkVisibility()) continue;
-            for (const word of text.data.matchAll(/\\S*\\d\\S*/g)) {
+            for (const word of text.data.matchAll(/[\\w.,%+−]*\\d[\\w.,%+−]*/g)) {
                 range.setStart(text, word.index);
                 range.setEnd(text, word.index + word[0].length);
                 if (new Set(lines()).size > 1) broken.push(word[0]);

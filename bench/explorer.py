@@ -13,8 +13,8 @@ import pandas as pd
 from measure import line, report
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from browser import find_browser
 from playwright.sync_api import sync_playwright
-from test_site import find_browser
 
 from best_vision_models.scores import rank, summarise
 
@@ -48,12 +48,14 @@ if __name__ == "__main__":
     runs = table(models)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         runs.to_csv(Path(folder) / "mine.csv", index=False)
-        browser = playwright.chromium.launch(executable_path=find_browser(playwright), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.goto((site / "explorer.html").as_uri())
         began = time.perf_counter()
         page.set_input_files("#own", Path(folder) / "mine.csv")
         page.wait_for_selector("#yours", state="attached")
+        page.locator("#chart").scroll_into_view_if_needed()
+        page.wait_for_selector("#chart .main-svg", state="attached")
         print(f"{models:,} models read, ranked and drawn: {time.perf_counter() - began:.2f} s")
         milliseconds = {name: np.median(page.evaluate(MEASURE, [name, budgets])) for name in ("table", "all")}
         browser.close()

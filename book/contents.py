@@ -12,6 +12,22 @@ def notebooks(folder: Path) -> list[Path]: # in the order of their numbers
     return sorted(folder.glob("[0-9]*.ipynb"), key=number)
 
 
+# What is no plain text: code, links, comments, headings. Then: chapter 21, notebooks 02 and 06, chapters 20 to 33.
+NO_TEXT = re.compile(r"(```.*?```|`[^`]*`|\[[^\]]*\]\([^)]*\)|<!--.*?-->|^#.*?$)", re.DOTALL | re.MULTILINE)
+NAMED = re.compile(r"\b(?:chapter|notebook)s? \d+[a-z]?\b(?:(?:,| and|, and| to| or) \d+[a-z]?\b)*", re.IGNORECASE)
+
+
+def with_links(text: str, folder: Path) -> str:
+    "A Markdown text in which each chapter and notebook that it names by number is a link."
+    pages = {number(path): path.name for path in notebooks(folder)}
+
+    def link(named) -> str: return f"[{named[0]}]({pages[named[1]]})" if named[1] in pages else named[0]
+
+    def links(found) -> str: return re.sub(r"(?:(?:chapter|notebook)s? )?(\d+[a-z]?)", link, found[0], flags=re.I)
+    parts = NO_TEXT.split(text)
+    return "".join(part if n % 2 else NAMED.sub(links, part) for n, part in enumerate(parts))
+
+
 def number(notebook: Path) -> str: return notebook.stem.partition("_")[0] # 15, 15a, …
 
 

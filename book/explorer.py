@@ -7,14 +7,18 @@ from best_vision_models.charts import family_colour
 from best_vision_models.models import benchmark_family, family, weights_of
 from best_vision_models.sources import data_dir, read_table
 from best_vision_models.timm_benchmarks import choose_benchmark, comparable, each_checkpoint_once
+from best_vision_models.uncertainty import PLANET_ANSWERS
 from book.figures import as_script
 
+FIRST, FINAL = "summaries/fastai_timm.csv", "published/final_sweep.csv"
 SWEEPS = {
-    "pets": ("pets", "Pets: final sweep of 2022, the models the article printed", "published/final_sweep.csv"),
-    "planet": ("planet", "Planet: final sweep of 2022, the models the article printed", "published/final_sweep.csv"),
-    "pets_first": ("pets", "Pets: first sweep of 2022, all models", "summaries/fastai_timm.csv"),
-    "planet_first": ("planet", "Planet: first sweep of 2022, all models", "summaries/fastai_timm.csv"),
+    "pets_first": ("pets", "Pets: first sweep of 2022, all models", FIRST),
+    "planet_first": ("planet", "Planet: first sweep of 2022, all models", FIRST),
+    "pets": ("pets", "Pets: final sweep of 2022, the models the article printed", FINAL),
+    "planet": ("planet", "Planet: final sweep of 2022, the models the article printed", FINAL),
 }
+# How many independent answers an error is counted from: chapter 31.
+ANSWERS = {"pets": 1478, "planet": PLANET_ANSWERS, "imagenet": 50_000}
 RESULTS = {"today": "timm_2026", "2022": "timm_2022"}
 
 
@@ -32,7 +36,10 @@ def sweep_table(dataset: str, title: str, file: str) -> dict:
     columns = {"model_name": table.model_name, "weights": weights_of(table.model_name),
                "family": family(table.model_name), "error_rate": table.error_rate, "fit_time": table.fit_time,
                "GPU_mem": table.GPU_mem}
-    return {"title": title, "several": dataset == "planet", "columns": as_lists(columns)}
+    if file == FIRST: # beside it what the final sweep says of the same models
+        final = read_table(data_dir() / FINAL).query("dataset == @dataset").set_index("model_name")
+        columns |= {f"final_{name}": table.model_name.map(final[name]) for name in ("error_rate", "fit_time")}
+    return {"title": title, "several": dataset == "planet", "answers": ANSWERS[dataset], "columns": as_lists(columns)}
 
 
 def benchmark_table(part: str, source: str):
@@ -49,7 +56,7 @@ def imagenet_table(part: str, source: str) -> dict:
                "error_rate": (100 - table.top1).round(3) / 100,
                "fit_time": (1000 * table.secs).map("{:.6g}".format).astype(float), # milliseconds
                "img_size": table[f"{part}_img_size"]}
-    return {"device": device, "columns": as_lists(columns)}
+    return {"device": device, "answers": ANSWERS["imagenet"], "columns": as_lists(columns)}
 
 
 def explorer_tables() -> dict:

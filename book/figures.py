@@ -1,4 +1,5 @@
-"Figures of a page: a caption, a text alternative and the numbers; book.js draws them with the one Plotly script."
+"Figures of a page: a picture, its text alternative and the numbers, with which book.js draws it where asked."
+import io
 import json
 import re
 from base64 import b64decode
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import plotly.io as pio
+from PIL import Image
 from plotly.offline import get_plotlyjs
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -40,22 +42,25 @@ def figure_in_words(figure: dict) -> str:
     return ". ".join(part for part in (figure_title(figure), "; ".join(axes), f"{sum(sizes)} marks: {named}") if part)
 
 
-def figure_html(figure: dict, name: str) -> str:
+def picture_html(png: str, file: Path) -> str:
+    "The stored picture of a figure, in a file beside the page: as it is, in a third of the bytes."
+    picture = Image.open(io.BytesIO(b64decode(png))).convert("RGB")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(file, lossless=True)
+    if file.stem.startswith("index-"): picture.save(file.parent.parent / "_static" / "preview.png")
+    return (f'<img src="{file.parent.name}/{file.name}" alt="" loading="lazy" '
+            f'width="{picture.width}" height="{picture.height}">')
+
+
+def figure_html(figure: dict, png: str | None, file: Path) -> str:
     "A stored Plotly figure as a page element; the title becomes text, the template that all share is left out."
-    words = escape(figure_in_words(figure))
     layout = {key: value for key, value in figure["layout"].items() if key != "title"}
     if layout.get("template") == PLOTLY_WHITE: del layout["template"]
     content = json.dumps({"data": figure["data"], "layout": layout}).replace("<", "\\u003c")
     return (f'<figure class="figure"><figcaption>{escape(figure_title(figure))}</figcaption>'
-            f'<div id="{name}" role="img" tabindex="0" aria-label="{words}" '
-            f'style="min-height: {layout.get("height", 450)}px"><noscript>{words}</noscript></div>'
+            f'<div role="group" tabindex="0" aria-label="{escape(figure_in_words(figure))}">'
+            f'{picture_html(png, file) if png else ""}</div>'
             f'<script type="application/json">{content}</script></figure>')
-
-
-def picture_html(figure: dict, png: str) -> str:
-    "The stored picture of a figure, for the front page, which needs no script."
-    source = f'data:image/png;base64,{"".join(png.split())}'
-    return f'<figure class="figure"><img src="{source}" alt="{escape(figure_in_words(figure))}"></figure>'
 
 
 def as_script(**constants) -> str:

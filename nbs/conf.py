@@ -1,4 +1,5 @@
 "Sphinx's settings for `make site`; book/ turns the notebooks, as stored, into pages."
+import os
 import sys
 from configparser import ConfigParser
 from pathlib import Path
@@ -15,11 +16,17 @@ exclude_patterns = ["_build", ".ipynb_checkpoints", "images"]
 root_doc = "index"
 html_theme = "sphinx_book_theme"
 html_title = "Best vision models"
+description = SETTINGS["DEFAULT"]["description"]
+html_favicon = "../book/static/favicon.svg"
+# Previews elsewhere need whole addresses; the code host's machines know where their pages will be.
+owner, _, repository = os.environ.get("GITHUB_REPOSITORY", "").partition("/")
+html_baseurl = f"https://{owner}.github.io/{repository}/" if repository else ""
 html_context = {"default_mode": "auto"}
 html_theme_options = {"show_toc_level": 2, "footer_content_items": [], "navbar_persistent": []}
 html_sidebars = {"**": ["navbar-logo.html", "search-button-field.html", "sbt-sidebar-nav.html"]}
 html_static_path = ["../book/static"]
 html_css_files = ["book.css", "tables.css"]
+html_js_files = [("book.js", {"defer": "defer", "priority": 800})]
 html_sourcelink_suffix = ""
 html_show_search_summary = False  # it is fetched, which a browser refuses to do from a folder
 html_use_index = False

@@ -3,6 +3,9 @@ import json
 import re
 from pathlib import Path
 
+from book.fill import without_expressions
+
+MAIN = {"21", "22", "31", "40a", "41", "41b"} # the chapters to read first
 # A notebook's first digit → its part, in the order in which a reader meets them.
 PARTS = {"2": "The two analyses", "3": "How far to trust them", "4": "Your turn",
          "0": "The library: tables and settings", "1": "The library: training"}
@@ -52,10 +55,20 @@ def first_lines(notebook: Path) -> list[str]: # heading, subtitle, … without t
 def title(notebook: Path) -> str: return first_lines(notebook)[0]
 
 
+def answer(notebook: Path) -> str:
+    "A chapter's first sentence after its title, without marks and links."
+    cell = next(cell for cell in read_cells(notebook)[1:] if cell["cell_type"] == "markdown")
+    text = without_expressions("".join(cell["source"])).replace("**", "")
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text)
+    return re.match(r".+?[.!?](?=\s|$)", text, re.DOTALL)[0]
+
+
 def about(notebook: Path) -> str:
-    "One line of the front page: a chapter asks a question, a module says what it does."
-    text = first_lines(notebook)[1 if exported_module(read_cells(notebook)) else 0]
-    return f"- [{notebook.stem.replace('_', ' ')}]({notebook.name}): {text.strip()}"
+    "One line of the front page: a chapter asks a question and answers it, a module says what it does."
+    link = f"[{notebook.stem.replace('_', ' ')}]({notebook.name})"
+    if exported_module(read_cells(notebook)): return f"- {link}: {first_lines(notebook)[1].strip()}"
+    if number(notebook) in MAIN: link = f"**{link}**"
+    return f"- {link}: {title(notebook).strip()} {answer(notebook)}"
 
 
 def front_page(folder: Path) -> str:
@@ -68,6 +81,6 @@ def sidebar(folder: Path) -> str:
     captions = {"Ask": ["explorer", "sweep_files"]}
     for part, paths in parts(folder).items():
         captions[part] = [f"{number(path)} {title(path)} <{path.stem}>" for path in paths]
-    captions["About"] = ["api", "cite"]
+    captions["About"] = ["terms", "api", "cite"]
     return "".join("\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *names, "```\n"])
                    for caption, names in captions.items())

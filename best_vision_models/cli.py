@@ -198,8 +198,7 @@ def recommend_command(
         Path, typer.Option(help="Folder for all that is found; the same one again goes on.")] = Path("runs/recommend"),
     label_pattern: Annotated[str | None, typer.Option("--label_pattern", help="As for bvm fine-tune.")] = None,
     weights_dir: Annotated[str | None, typer.Option("--weights_dir", help="As for bvm fine-tune.")] = None,
-    img_size: Annotated[int | None, typer.Option(
-        "--img_size", min=16, help="Pixels.", show_default="288, or the model's own")] = None,
+    img_size: Annotated[int | None, typer.Option("--img_size", min=16, help="Pixels [288 or the model's].")] = None,
     address: Annotated[str | None, typer.Option(help="A Ray cluster's address.")] = None,
 ):
     "Which pretrained model to fine-tune for these images, how, and how wrong it will be."

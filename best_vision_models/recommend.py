@@ -280,7 +280,7 @@ def _if_time(question: Question, row, kind: str, seconds: float) -> dict: # as `
     if question.clock.left < seconds: raise TimeoutError("no time was left")
     return last_training(question, row, kind)
 
-
+# %% ../nbs/18_recommend.ipynb #04604eff
 def conclude(question: Question) -> tuple[dict, dict]: # the answer, as `recommend`; what the model said, as `KeepPreds`
     "Train the best once more, compare it with the next, and say what wasn't done."
     standing, not_done = question.standing(), []

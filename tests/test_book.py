@@ -7,7 +7,7 @@ from conftest import ROOT
 from book import house
 from book.contents import exported_module, front_page, notebooks, number, parts, read_cells, sidebar
 from book.fill import expressions, fill, run, without_expressions
-from book.pages import only_settings, settings_in
+from book.pages import settings_apart
 from book.reference import api_reference
 
 NBS = ROOT / "nbs"
@@ -29,12 +29,11 @@ rows = y(FAMILIES)"""
 def code(source): return {"cell_type": "code", "source": source, "outputs": [{"text": "…"}], "metadata": {}}
 
 
-def test_a_page_shows_the_settings_and_hides_the_imports():
-    shown = "\n".join(SET_UP.splitlines()[6:12])
-    assert settings_in(SET_UP) == shown
-    first, second = only_settings([code(SET_UP), code("import this")])
-    assert first["source"] == shown and first["outputs"] == [] and second == code("import this")
-    assert only_settings([code("import this"), code("1")]) == [code("1")]
+def test_a_page_shows_the_settings_apart_from_the_imports():
+    settings, rest, other = settings_apart([code(SET_UP), code("import this")])
+    assert settings["source"] == "\n".join(SET_UP.splitlines()[6:12]) and settings["outputs"] == []
+    assert rest["source"].startswith("import pandas") and "change me" not in rest["source"]
+    assert other == code("import this")
 
 
 def test_each_notebook_is_in_one_part():

@@ -118,10 +118,11 @@ def table_html(
     "A table as HTML, for a notebook, the site and the README; only the first `MOST_ROWS` rows."
     short = _with_names(table.head(MOST_ROWS))
     columns = [column if isinstance(column, tuple) else (column,) for column in short]
+    measures = _measures(short)
     titles = [(headings or {}).get(name) or ", ".join(heading(level, measured) for level in column)
-              for name, column, measured in zip(short, columns, _measures(short))]
+              for name, column, measured in zip(short, columns, measures)]
     texts = [_texts(short.iloc[:, place], measured and _begins(columns[place][0]) == "error_rate")
-             for place, measured in enumerate(_measures(short))]
+             for place, measured in enumerate(measures)]
     same = [place for place in _same_in_all_rows(short, texts) if short.columns[place] not in keep]
     shown = [place for place in range(len(titles)) if place not in same]
     about = [f"{titles[place]}: {texts[place][0]}" for place in same if texts[place][0] != MISSING]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from book.fill import without_expressions
 
-MAIN = {"21", "22", "31", "40a", "41", "41b"} # the chapters to read first
+MAIN = {"21", "22", "31", "40a", "41"} # the chapters to read first
 # A notebook's first digit → its part, in the order in which a reader meets them.
 PARTS = {"2": "The two analyses", "3": "How far to trust them", "4": "Your turn",
          "0": "The library: tables and settings", "1": "The library: training"}

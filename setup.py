@@ -9,6 +9,8 @@ config = ConfigParser(delimiters=["="])
 config.read("settings.ini", encoding="utf-8")
 project = config["DEFAULT"]
 library = project["lib_path"]
+FOLDERS = {"data": ["sources.toml", "published/*.csv", "summaries/*.csv", "summaries/*.npz"],
+           "sweeps": ["*.yaml"], "bench/results": ["*.json"]}
 train, dev = project["train_requirements"].split(), project["dev_requirements"].split()
 
 
@@ -33,8 +35,8 @@ setup(
     install_requires=project["requirements"].split(),
     extras_require={"train": train, "dev": train + dev},
     entry_points={"console_scripts": [project["console_scripts"]]},
-    # The tables in data/ travel with the library, so that an installed copy ranks without a network.
-    packages=[library, f"{library}.data"],
-    package_dir={library: library, f"{library}.data": "data"},
-    package_data={f"{library}.data": ["sources.toml", "published/*.csv", "summaries/*.csv", "summaries/*.npz"]},
+    # What the chapters read travels with the library, so that an installed copy runs them without a network.
+    packages=[library, *(f"{library}.{name.replace('/', '.')}" for name in FOLDERS)],
+    package_dir={library: library, **{f"{library}.{name.replace('/', '.')}": name for name in FOLDERS}},
+    package_data={f"{library}.{name.replace('/', '.')}": files for name, files in FOLDERS.items()},
 )

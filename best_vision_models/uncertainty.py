@@ -222,17 +222,19 @@ def price_table(
 # %% ../nbs/05_uncertainty.ipynb #ce1d1a67
 def priced_in_words(
     priced: pd.DataFrame, # as `price_table` gives it
-) -> pd.DataFrame: # texts
+) -> pd.DataFrame: # texts; what is said of new images
     "The price table as people read it."
     def percent(share): return f"{share:.0%}" if 0.005 < share < 0.995 else ">99%" if share > 0.5 else "<1%"
+    def between(start, end):
+        return f"above {start:.3g}" if end == np.inf else f"{start:.3g} to {end:.3g}" if start else f"below {end:.3g}"
 
     return pd.DataFrame({
-        "model": priced.model_name, "mean error": priced.error_rate_mean.map("{:.1%}".format),
-        "on new images": [f"{low:.1%} to {high:.1%}" for low, high in zip(priced.picked_low, priced.picked_high)],
+        "model": priced.model_name,
+        "if a point is worth (s)": [between(*prices) for prices in zip(priced.from_price, priced.to_price)],
+        "mean error": priced.error_rate_mean.map("{:.1%}".format),
+        "90% interval": [f"{low:.1%} to {high:.1%}" for low, high in zip(priced.picked_low, priced.picked_high)],
         "time (s)": priced.fit_time_mean.map("{:.0f}".format), "memory (GiB)": priced.GPU_mem.map("{:.1f}".format),
-        "from (s a point)": priced.from_price.map("{:.0f}".format), "at": priced["at"].map("{:.0f}".format),
-        "is best": priced.probability_best.map(percent), "is best, new images": priced.probability_new.map(percent),
-        "regret (s)": priced.regret.map("{:.1f}".format), "regret, new images": priced.regret_new.map("{:.1f}".format)})
+        "chance it is best": priced.probability_new.map(percent), "regret (s)": priced.regret_new.map("{:.1f}".format)})
 
 # %% ../nbs/05_uncertainty.ipynb #1f3573c1
 PLANET_ANSWERS = 2280  # independent ones, that the 3,400 of Planet's validation images are worth

@@ -145,9 +145,10 @@ def values_with_intervals(
         figure.add_trace(go.Scatter(x=rows[value], y=rows.index.astype(str), mode="markers", error_x=bars,
                                     marker=dict(size=9, symbol=shape), name=str(name)))
     if reference is not None: figure.add_vline(reference, line=dict(color="#888", dash="dot"))
-    figure.update_traces(orientation="h").update_layout(showlegend=bool(colour), scattermode="group")
+    if colour: figure.update_traces(orientation="h").update_layout(scattermode="group") # and the axis begins at zero
     labels = list(dict.fromkeys(table.index.astype(str)))
-    return finish(figure.update_xaxes(title=axis)).update_yaxes(categoryorder="array", categoryarray=labels[::-1])
+    return finish(figure.update_xaxes(title=axis).update_layout(showlegend=bool(colour))).update_yaxes(
+        categoryorder="array", categoryarray=labels[::-1], range=[-0.6, len(labels) - 0.4])
 
 # %% ../nbs/08_charts.ipynb #521ec6b4
 def _with_one_line(table: pd.DataFrame, log: bool, x: str, y: str, **arguments) -> go.Figure:

@@ -53,10 +53,7 @@ def page_outputs(outputs: list[dict], picture: Path) -> list[dict]: # `picture`:
 def code_tags(cell: dict, page: str, chapter: bool) -> list[str]:
     "How a cell's code is shown: open or folded, and not at all on the front page."
     if page == FRONT_PAGE: return ["remove-input"]
-    shown = {kind for output in cell["outputs"] for kind in output.get("data", {})}
-    imports = re.match(r"\s*(from|import) ", cell["source"])
-    beside_the_point = CHANGE_ME not in cell["source"] and (imports or not shown or "text/markdown" in shown)
-    return ["hide-input"] if chapter and beside_the_point else ["hide-input", "open"]
+    return ["hide-input"] if chapter and CHANGE_ME not in cell["source"] else ["hide-input", "open"]
 
 
 def page_cell(cell: dict, page: str, chapter: bool, folder: Path, picture: Path) -> dict | None:

@@ -15,7 +15,7 @@ extensions = ["myst_nb", "book.site"]
 exclude_patterns = ["_build", ".ipynb_checkpoints", "images"]
 root_doc = "index"
 html_theme = "sphinx_book_theme"
-html_title = "Best vision models"
+html_title = "best-vision-models"
 description = SETTINGS["DEFAULT"]["description"]
 html_favicon = "../book/static/favicon.svg"
 # Previews elsewhere need whole addresses; the code host's machines know where their pages will be.

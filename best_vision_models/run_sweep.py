@@ -30,7 +30,7 @@ from best_vision_models.sweep_checks import (
     needs_of,
 )
 from .sweep_files import SweepSpec, other_program, read_sweep
-from .sweeps import done_states, open_sweep_folder, sweep_status
+from .sweeps import done_states, open_sweep_folder, status_of
 
 # %% ../nbs/16_run_sweep.ipynb #e8bef530
 def fine_tune_run(
@@ -330,8 +330,9 @@ def run_sweep(
                 with closing(Workers(ray, run or fine_tune_run, resources, rungs, to_check)) as crew:
                     _Engine(spec, folder, jobs, progress, stop).work(
                         crew, lambda: agents or _share(ray, agents, gpus_per_run)[1])
-        for line in describe_failures(read_run_files(folder)): print(line, file=sys.stderr)
-    return sweep_status(folder, count)
+            rows = read_run_files(folder)
+        for line in describe_failures(rows): print(line, file=sys.stderr)
+    return status_of(spec, rows, count)
 
 # %% ../nbs/16_run_sweep.ipynb #56d46139
 def _check_program(spec: SweepSpec):

@@ -12,6 +12,7 @@ __all__ = ['KEPT', 'NUMBER_COLUMNS', 'RUNS_COLUMNS', 'NEEDED_COLUMNS', 'FIRST_SW
 import io
 import json
 import math
+import os
 import re
 import shutil
 import urllib.error
@@ -19,6 +20,7 @@ import warnings
 import zipfile
 from dataclasses import dataclass
 from functools import cache
+from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -83,15 +85,29 @@ def write_run(
     return path
 
 # %% ../nbs/02_runs.ipynb #2792ece0
-def read_run_files(folder: str | Path) -> list[dict]: # one dictionary a run, as `write_run` got it
-    "Every run in a folder; raises `BadInput` for a file that isn't a run's."
-    rows = []
-    for path in sorted(Path(folder).glob("[!.]*.json")):
-        try: rows.append(json.loads(path.read_text()))
+def _read_bytes(path: str) -> bytes: # at half the cost of pathlib's
+    with open(path, "rb", buffering=0) as file: return file.read()
+
+
+def _rows_of(paths: list[str]) -> list[dict]:
+    "What stands in these files, parsed in one call: a hundred thousand calls would take twice as long."
+    contents = [_read_bytes(path) for path in paths]
+    try:
+        rows = json.loads(b"[" + b",".join(contents) + b"]")
+        if len(rows) == len(paths): return rows
+    except ValueError: pass
+    for path, content in zip(paths, contents):
+        try: json.loads(content)
         except ValueError:
             raise BadInput(f"{path}: not a run's JSON: "
                            "remove it, and the sweep's command does that run again") from None
-    return rows
+    raise BadInput(f"{Path(paths[0]).parent}: not a folder of runs")
+
+
+def read_run_files(folder: str | Path) -> list[dict]: # one dictionary a run, as `write_run` got it
+    "Every run in a folder; raises `BadInput` for a file that isn't a run's."
+    paths = [os.path.join(folder, name) for name in sorted(glob("*.json", root_dir=folder))]
+    return [row for start in range(0, len(paths), 1000) for row in _rows_of(paths[start:start + 1000])]
 
 # %% ../nbs/02_runs.ipynb #abd69fa7
 def failure_kind(row: dict) -> str:
@@ -156,8 +172,11 @@ def _read_file(path: str) -> pd.DataFrame:
         if path.endswith(".parquet"): return pd.read_parquet(path)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # longer rows would shift the columns
+            warnings.simplefilter("error", pd.errors.DtypeWarning)  # text in one part of a column, numbers in another
             top = comment_lines(Path(path)) if Path(path).is_file() else 0
-            table = pd.read_csv(path, skiprows=top, index_col=False, low_memory=False)
+            try: table = pd.read_csv(path, skiprows=top, index_col=False)
+            except pd.errors.DtypeWarning:
+                table = pd.read_csv(path, skiprows=top, index_col=False, low_memory=False)
     except ImportError:
         raise BadInput(f"{path}: reading Parquet needs pyarrow: "
                        "type pip install pyarrow, or save the table as CSV") from None
@@ -225,9 +244,11 @@ def _tidy(table: pd.DataFrame, path: str) -> pd.DataFrame:
     table = _to_numbers(_to_names(table, path), path)
     given = table.columns
     table = table.reindex(columns=RUNS_COLUMNS + [c for c in table.columns if c not in RUNS_COLUMNS])
-    finished = table.error_rate.notna().map({True: "finished", False: "failed"})
-    table = _check(table.assign(state=table.state.astype(object).where(table.state.notna(), finished)), path)
-    repeated = table.duplicated(given.intersection(RUNS_COLUMNS)) & table.fit_time.notna()
+    state = pd.Series("finished", table.index, dtype="str").where(table.error_rate.notna(), "failed")
+    if "state" in given: state = table.state.astype("str").fillna(state)
+    table = _check(table.assign(state=state), path)
+    repeated = table.fit_time.notna() & table.fit_time.duplicated(keep=False) # few are left to compare
+    repeated[repeated] = table[repeated].duplicated(given.intersection(RUNS_COLUMNS))
     if repeated.any():
         log.warning(f"{Path(path).name}: {repeated.sum()} rows repeat another run exactly and count once")
     return table[~repeated].reset_index(drop=True)
@@ -280,9 +301,10 @@ def recipe_of(
 ) -> pd.Series: # `four lines`, `probe`, either with `, 40 steps`
     "What each run did: how its head started, and for how many steps it was trained if that was set."
     start, steps = (runs.get(name, pd.Series(None, runs.index, dtype=object)) for name in ("start", "steps"))
-    begun = np.where(start == "probe", "probe", "four lines")
-    trained = [f", {n:.0f} steps" if n > 0 else "" for n in pd.to_numeric(steps)]
-    return pd.Series(begun, runs.index, dtype=str) + pd.Series(trained, runs.index, dtype=str)
+    codes, counts = pd.to_numeric(steps).factorize() # -1 is a count that isn't set
+    trained = [*(f", {n:.0f} steps" if n > 0 else "" for n in counts), ""]
+    names = pd.array([begun + steps for begun in ("four lines", "probe") for steps in trained], dtype="str")
+    return pd.Series(names.take(len(trained) * (start == "probe").to_numpy() + codes % len(trained)), runs.index)
 
 # %% ../nbs/02_runs.ipynb #1b089687
 @dataclass(frozen=True)

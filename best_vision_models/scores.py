@@ -35,7 +35,7 @@ def summarise(
     measures, recipe = ["GPU_mem", "error_rate", "fit_time"], recipe_of(ran)
     more = ["recipe"] if recipe.nunique() > 1 else []
     by = ["dataset", "model_name", *more]
-    ran = ran.assign(recipe=recipe).astype(dict.fromkeys(measures, float))
+    ran = ran.assign(recipe=recipe)[by + measures].astype(dict.fromkeys(measures, float))
     groups = ran.groupby(by, sort=False)[measures]
     best, mean, std = groups.min(), groups.mean().add_suffix("_mean"), groups.std().add_suffix("_std")
     summary = pd.concat([best, mean, std], axis=1).assign(n_runs=groups.size()).reset_index()

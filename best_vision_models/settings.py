@@ -111,11 +111,14 @@ def in_words(
     return f"{key}: {message[0].lower()}{message[1:]}" if key else message
 
 # %% ../nbs/09_settings.ipynb #b7203104
+_canonical = json.JSONEncoder(sort_keys=True).encode
+
+
 def config_key(
     config: dict, # a run's settings
 ) -> str: # 16 hexadecimal digits
     "The name of the run with these settings: the start of the sha256 of their canonical JSON."
-    return hashlib.sha256(json.dumps(_whole(config), sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(_canonical(_whole(config)).encode()).hexdigest()[:16]
 
 
 def _whole(value):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['run_count', 'sweep_configs', 'show_sweep', 'key_of_row', 'done_states', 'missing_runs', 'open_sweep_folder',
-           'sweep_status']
+           'status_of', 'sweep_status']
 
 # %% ../nbs/15_sweeps.ipynb #28ffc763
 import fcntl
@@ -128,14 +128,18 @@ def open_sweep_folder(spec: SweepSpec, out: str | Path):
         yield folder
 
 # %% ../nbs/15_sweeps.ipynb #860978a7
-def sweep_status(out: str | Path, count: int | None = None) -> dict: # total and left are None for a sweep without end
-    "How far the sweep in a folder is: how many runs in all, finished, failed, crashed, and left to do."
-    if not (Path(out) / "sweep.yaml").is_file():
-        raise BadInput(f"{out}: no sweep.yaml in it: give the folder of a sweep")
-    spec, rows = read_sweep(Path(out) / "sweep.yaml"), read_run_files(out)
+def status_of(spec: SweepSpec, rows: list[dict], count: int | None = None) -> dict: # as `sweep_status`
+    "How far a sweep is that has these runs."
     states = Counter(row.get("state") for row in rows)
     total = left = None
     if spec.method == "bayes" or not (count or spec.size()): total = count or spec.run_cap
     else: total = len(sweep_configs(spec, count))
     if total: left = max(0, total - states["finished"] - states["failed"])
     return {"total": total, **{state: states[state] for state in ("finished", "failed", "crashed")}, "left": left}
+
+
+def sweep_status(out: str | Path, count: int | None = None) -> dict: # total and left are None for a sweep without end
+    "How far the sweep in a folder is: how many runs in all, finished, failed, crashed, and left to do."
+    if not (Path(out) / "sweep.yaml").is_file():
+        raise BadInput(f"{out}: no sweep.yaml in it: give the folder of a sweep")
+    return status_of(read_sweep(Path(out) / "sweep.yaml"), read_run_files(out), count)

@@ -1,0 +1,113 @@
+"""The machine's own limit: a bare PyTorch loop over one batch in memory, in each precision and memory format; and how
+much of the best of them `fine_tune` reaches.
+
+    python bench/limit.py [--models NAME …] [--dataset digits] [--img_size 64] [--repeats 5] [--compile]
+
+The loop has the model, head, loss and optimizer of `fine_tune`, and nothing else: no data, no metrics, no callbacks.
+`share` is the time that the best form of the loop would need for the batches of a run (one epoch with the body frozen,
+one with all of it, each with a validation) over the run's own `fit_time`. On a GPU the clock waits for it.
+"""
+import argparse
+import contextlib
+import itertools
+import statistics
+import sys
+import time
+
+import torch
+from fastai.data.core import DataLoaders
+from fastai.losses import CrossEntropyLossFlat
+from gpu_speed import Noise
+from measure import line, report
+
+from best_vision_models.fine_tune import fine_tune, make_learner
+from best_vision_models.models import find_model
+from best_vision_models.settings import read_config
+
+MODELS = ["resnet18", "resnet26d", "tf_efficientnet_lite0", "convnext_tiny", "vit_small_patch16_224"]
+FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class Bare:
+    "One batch, trained on or asked again and again."
+    def __init__(self, config, precision: str, memory_format: str, compiled: bool = False):
+        noise = Noise(config.batch_size, config.batch_size, config.img_size, DEVICE)
+        dls = DataLoaders(noise, noise, device=DEVICE)
+        learn = make_learner(config, find_model(config.model_name, config.img_size), dls, n_out=37,
+                             loss_func=CrossEntropyLossFlat())
+        self.learn, self.loss_func = learn, learn.loss_func
+        self.net = learn.model.to(DEVICE, memory_format=FORMATS[memory_format])
+        if compiled: self.net = torch.compile(self.net)
+        self.x, self.y = noise.batch[0].to(memory_format=FORMATS[memory_format]), noise.batch[1]
+        self.cast = torch.autocast(DEVICE.type, torch.bfloat16, enabled=precision == "bf16")
+
+    def train(self, frozen: bool):
+        self.learn.freeze() if frozen else self.learn.unfreeze() # both make an optimizer that knows what is trained
+        self.net.train()
+
+    def step(self):
+        with self.cast: loss = self.loss_func(self.net(self.x), self.y)
+        loss.backward()
+        self.learn.opt.step()
+        self.learn.opt.zero_grad()
+
+    def ask(self):
+        with torch.inference_mode(), self.cast: self.net(self.x)
+
+    def seconds(self, what: str, at_least: float = 1.0) -> float: # a batch
+        if what == "validation": self.net.eval()
+        else: self.train(frozen=what == "frozen")
+        once, batches = self.ask if what == "validation" else self.step, 0
+        once()
+        began = time.perf_counter()
+        while time.perf_counter() - began < at_least or batches < 2:
+            once()
+            batches += 1
+        if DEVICE.type == "cuda": torch.cuda.synchronize()
+        return (time.perf_counter() - began) / batches
+
+
+def limits(config, compiled: bool, repeats: int) -> dict[tuple, dict[str, list[float]]]: # seconds a batch
+    "Each form of the loop, taken in turn; one after the other in memory."
+    found = {}
+    for _ in range(repeats):
+        for form in itertools.product(("fp32", "bf16"), FORMATS, (False, True) if compiled else (False,)):
+            bare = Bare(config, *form)
+            for what in ("frozen", "training", "validation"):
+                found.setdefault(form, {}).setdefault(what, []).append(bare.seconds(what))
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--dataset", default="digits", help="one that fine_tune takes, with one label an image")
+    parser.add_argument("--img_size", type=int, default=64)
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--compile", action="store_true")
+    args = parser.parse_args()
+    lines = []
+    for name in args.models:
+        config = read_config(dataset=args.dataset, model_name=name, pretrained=False, img_size=args.img_size, epochs=1,
+                             batch_size=args.batch_size, resize_method="squish")
+        found = limits(config, args.compile, args.repeats)
+        middle = {form: {what: statistics.median(taken) for what, taken in of.items()} for form, of in found.items()}
+        best = {what: min(of[what] for of in middle.values()) for what in ("frozen", "training", "validation")}
+        shares = []
+        for _ in range(args.repeats):
+            with contextlib.redirect_stdout(sys.stderr): row = fine_tune(config)
+            training, validation = (row[f"{part}_images"] / args.batch_size for part in ("train", "valid"))
+            limit = int(training) * (best["frozen"] + best["training"]) + 2 * validation * best["validation"]
+            shares.append(limit / row["fit_time"])
+        bound = args.batch_size / best["training"]
+        lines.append(line(f"{name}, {args.img_size} px: share of the bare loop", bound * statistics.median(shares),
+                          bound, statistics.median(shares), "images/s", 0.9, shares=shares, precision=row["precision"],
+                          seconds=[{"form": form, **of} for form, of in middle.items()]))
+        for form, of in middle.items():
+            print("  ", *form[:2], *("compiled",) * form[2], {what: round(value, 4) for what, value in of.items()})
+    report("limit", lines, dataset=args.dataset, batch_size=args.batch_size)
+
+
+if __name__ == "__main__": main()

@@ -11,6 +11,7 @@ project = config["DEFAULT"]
 library = project["lib_path"]
 FOLDERS = {"data": ["sources.toml", "published/*.csv", "summaries/*.csv", "summaries/*.npz"],
            "sweeps": ["*.yaml"], "bench/results": ["*.json"]}
+INSIDE = {f"{library}.{name.replace('/', '.')}": name for name in FOLDERS}
 train, dev = project["train_requirements"].split(), project["dev_requirements"].split()
 
 
@@ -36,7 +37,7 @@ setup(
     extras_require={"train": train, "dev": train + dev},
     entry_points={"console_scripts": [project["console_scripts"]]},
     # What the chapters read travels with the library, so that an installed copy runs them without a network.
-    packages=[library, *(f"{library}.{name.replace('/', '.')}" for name in FOLDERS)],
-    package_dir={library: library, **{f"{library}.{name.replace('/', '.')}": name for name in FOLDERS}},
-    package_data={f"{library}.{name.replace('/', '.')}": files for name, files in FOLDERS.items()},
+    packages=[library, *INSIDE],
+    package_dir={library: library, **INSIDE},
+    package_data={package: FOLDERS[name] for package, name in INSIDE.items()},
 )

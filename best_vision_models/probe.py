@@ -51,12 +51,11 @@ def _forward(net: torch.nn.Module, dls: DataLoaders, batches: Iterator[torch.Ten
     "Images × features, as the head gets them in validation."
     net.to(dls.device).eval()
     features, kind = [], {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
-    form = torch.channels_last if kind else torch.preserve_format
-    if kind: net.to(memory_format=form)
+    net.to(memory_format=torch.channels_last) # on a CPU half as fast again
     with torch.inference_mode(), torch.autocast(dls.device.type, kind, enabled=kind is not None):
         for pixels in batches:
             (x,) = dls.valid.after_batch((TensorImage(pixels.to(dls.device)),))
-            x = x.as_subclass(torch.Tensor).to(memory_format=form)
+            x = x.as_subclass(torch.Tensor).to(memory_format=torch.channels_last)
             features.append(net.forward_head(net.forward_features(x), pre_logits=True))
     return torch.cat(features).float().cpu().numpy()
 

@@ -83,12 +83,19 @@ def race_run(
     config: dict, # as for `judge_probe`
     trials: list[dict] = (), # as for `judge_probe`
     deadline: float = float("inf"), # seconds, as `time.time` counts
-) -> dict: # one row of the runs table
+) -> dict: # one row of the runs table, with `step_seconds` where there was more than an epoch
     "`fine_tune`, given up at the deadline."
     _in_time(deadline)
-    row = fine_tune(read_config(**_whole(config, trials)), after_epoch=lambda metrics: time.time() > deadline)
+    settings, ends = read_config(**_whole(config, trials)), []
+
+    def after_epoch(metrics):
+        ends.append(time.time())
+        return ends[-1] > deadline
+
+    row = fine_tune(settings, after_epoch, validate_last=True)
     if row.get("stopped_epoch"): _in_time(deadline)
-    return row
+    if len(ends) < 2: return row
+    return {**row, "step_seconds": (ends[-1] - ends[0]) / (len(ends) - 1) * row["epochs"] / settings.steps}
 
 # %% ../nbs/17c_race.ipynb #66844403
 SPREAD = 0.03 # standard deviation, between data sets, of the error that training from a probe takes away or adds
@@ -110,8 +117,8 @@ def standings(
     races: list[str | Path] = (), # folders with those of `race_run`
 ) -> pd.DataFrame: # a row a model and recipe, the best first
     """Who is ahead: `model_name`, `steps`, `learning_rate`, the `expected` error, the standard error `se` of what
-    training brought, the error `at_worst`, which decides, `judges` (images), and `seconds` of one run; for a probe
-    also `seconds_an_image`, its features, and `grown`, by what twice its images multiplied its error."""
+    training brought, the error `at_worst`, which decides, `judges` (images), `seconds` of one run, and `step_seconds`;
+    for a probe also `seconds_an_image`, its features, and `grown`, by what twice its images multiplied its error."""
     judged = {found[0]["model_name"]: found for folder in probes for found in _judged(Path(folder))}.values()
     wrong = {row["model_name"]: mistakes_of for row, mistakes_of in judged}
     rows = [{"model_name": row["model_name"], "steps": 0, "learning_rate": None, "expected": of.mean(), "se": 0.,
@@ -121,13 +128,15 @@ def standings(
     by_recipe = {}
     for row, of in runs:
         recipe = row["model_name"], row["steps"], row["learning_rate"]
-        by_recipe.setdefault(recipe, []).append((of - wrong[row["model_name"]][of.index], row["fit_time"]))
+        by_recipe.setdefault(recipe, []).append((of - wrong[row["model_name"]][of.index], row))
     for (model_name, steps, rate), parts in by_recipe.items():
         gained = pd.concat([difference for difference, _ in parts])
         se = max(gained.std(), 0.5 / len(gained)**0.5) / len(gained)**0.5
         brought = gained.mean() * SPREAD**2 / (SPREAD**2 + se**2)
         rows.append({"model_name": model_name, "steps": steps, "learning_rate": rate, "se": se, "judges": len(gained),
-                     "expected": wrong[model_name].mean() + brought, "seconds": np.mean([time for _, time in parts])})
+                     "expected": wrong[model_name].mean() + brought,
+                     "seconds": np.mean([row["fit_time"] for _, row in parts]),
+                     "step_seconds": max(row.get("step_seconds", row["fit_time"] / steps) for _, row in parts)})
     if not rows: raise BadInput("no candidate could be judged")
     table = pd.DataFrame(rows)
     unknown = SPREAD * table.se / np.hypot(SPREAD, table.se) # standard deviation of `expected`

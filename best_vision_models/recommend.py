@@ -153,7 +153,7 @@ class Question:
     agents: int # runs at a time
     stopped: bool = False # by Ctrl-C
     done: set[tuple] = field(default_factory=set) # trainings, as `next_round` plans them
-    timed: dict[str, float] = field(default_factory=dict) # seconds a training step, by model
+    timed: dict[str, float] = field(default_factory=dict) # seconds a training step beside another, by model
     folds: np.ndarray | None = None # as `assign_folds`
 
     @property
@@ -187,7 +187,7 @@ class Question:
         spec = {"method": "grid", "parameters": {name: {"value": value} for name, value in same.items()} | {
             "trial": {"values": list(range(len(trials)))}}}
         run = partial(run, trials=trials, deadline=self.clock.deadline - OVERHEAD)
-        status = run_sweep(spec, folder, self.agents, run=run)
+        status = run_sweep(spec, folder, min(self.agents, len(trials)), run=run) # one has all threads
         self.stopped |= status["left"] > status["crashed"] and self.clock.left > OVERHEAD # a crashed run is left, too
         return folder
 
@@ -233,16 +233,16 @@ def probe_all(question: Question):
 
 # %% ../nbs/18_recommend.ipynb #30c8561e
 def time_steps(question: Question) -> dict[str, float]: # seconds a training step, by `model_name`
-    "Train the two best probes for three steps each, at the same time, on few images."
+    "Train the two best probes for two steps each, at the same time, on few images."
     standing, file = question.standing(), question.out / "judges" / "steps.csv"
-    few = sample_images(question.images, 3 * 32, 4)
+    few = sample_images(question.images, 2 * 32, 4)
     part = few.table.part
     write_csv(few, part.isin(["train", "valid"]).to_numpy(), (part == "valid").to_numpy(), file)
     leaders = standing.model_name[standing.steps == 0].head(2).tolist()
     question.say(f"timing a training step of {some_names(leaders)}")
-    trials = [question.trial(name, 3, str(file), RATES[0]) for name in leaders]
+    trials = [question.trial(name, 2, str(file), RATES[0]) for name in leaders]
     runs = read_run_files(question.sweep("steps", race_run, trials))
-    return {run["model_name"]: run["fit_time"] / 3 for run in runs if run["state"] == "finished"}
+    return {run["model_name"]: run["step_seconds"] for run in runs if "step_seconds" in run}
 
 # %% ../nbs/18_recommend.ipynb #1caacc34
 def race(question: Question):
@@ -290,7 +290,8 @@ def conclude(question: Question) -> tuple[dict, dict]: # the answer, as `recomme
         standing = standing[standing.steps == 0].reset_index(drop=True)
         found = [last_training(question, standing.iloc[0])]
     kept, cost = found[0], question.cost()
-    try: kept = _if_time(question, standing.iloc[0], "kept", 5 + 1.1 * found[0]["fit_time"] * (standing.steps[0] > 0))
+    again = 1.1 * found[0].get("step_seconds", 0) * standing.steps[0] # seconds
+    try: kept = _if_time(question, standing.iloc[0], "kept", 5 + again)
     except TimeoutError as error: not_done.append(f"training on the images held back, too ({error})")
     for other in standing[standing.model_name != standing.model_name[0]].head(1).itertuples():
         try: found.append(_if_time(question, other, "last", OVERHEAD + 1.5 * other.steps * cost[other.model_name]))

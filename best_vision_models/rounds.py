@@ -18,8 +18,9 @@ from .sources import BadInput
 # %% ../nbs/17e_rounds.ipynb #e87af5aa
 RATES = (1e-3, 3e-4) # learning rates of trainings that start from a probe, the more promising first
 # The first round: models, rates and steps, the best plan first. Fewer than 40 steps hardly show what training brings.
-FIRST_ROUNDS = ((2, 2, 160), (2, 2, 80), (2, 2, 40), (1, 2, 40), (1, 1, 40), (2, 2, 20), (1, 2, 20), (1, 1, 20))
-LAST = 0.75 # a last training has the machine to itself: a step takes so much of what it takes in the race
+FIRST_ROUNDS = ((2, 2, 160), (2, 2, 80), (2, 2, 40), (1, 2, 40), (1, 1, 40), (1, 1, 30), (2, 2, 20), (1, 2, 20),
+                (1, 1, 20))
+LAST = 0.7 # a last training has the machine to itself: a step takes so much of what it takes in the race
 SHARE = 0.35 # of the time, for the probes
 STEP_COST = 4 # a training step takes so many times as long as the features of its images
 OVERHEAD = 15 # seconds to start workers, or to end
@@ -63,12 +64,12 @@ def step_seconds(
     timed: dict[str, float] | None = None, # seconds a step, by `model_name`, of those that were timed
     batch_size: int = 32,
 ) -> pd.Series: # by `model_name`
-    "What a training step takes with each model: by its trainings, else as timed, else guessed from its probe."
+    "What a training step takes with each model: by its trainings, or as timed; else guessed from its probe."
     trained = standing[standing.steps > 0]
-    measured = (trained.seconds / trained.steps).groupby(trained.model_name).max()
-    probes = standing[standing.steps == 0].set_index("model_name").seconds_an_image
-    guessed = STEP_COST * batch_size * probes
-    return measured.reindex(probes.index).fillna(pd.Series(timed or {}, dtype=float)).fillna(guessed)
+    looks = batch_size * standing[standing.steps == 0].set_index("model_name").seconds_an_image
+    known = trained.groupby("model_name").step_seconds.max() if len(trained) else pd.Series(dtype=float)
+    known = known.reindex(looks.index).fillna(pd.Series(timed or {}, dtype=float))
+    return known.fillna(looks * (known / looks).max()).fillna(STEP_COST * looks) # as the dearest, where one is known
 
 
 def next_round(

@@ -117,8 +117,8 @@ def standings(
     races: list[str | Path] = (), # folders with those of `race_run`
 ) -> pd.DataFrame: # a row a model and recipe, the best first
     """Who is ahead: `model_name`, `steps`, `learning_rate`, the `expected` error, the standard error `se` of what
-    training brought, the error `at_worst`, which decides, `judges` (images), `seconds` of one run, and `step_seconds`;
-    for a probe also `seconds_an_image`, its features, and `grown`, by what twice its images multiplied its error."""
+    training brought, the error `at_worst`, which decides, `judges` (images), and `seconds` of one run; for a probe
+    also `seconds_an_image`, its features, and `grown`, by what twice its images multiplied its error."""
     judged = {found[0]["model_name"]: found for folder in probes for found in _judged(Path(folder))}.values()
     wrong = {row["model_name"]: mistakes_of for row, mistakes_of in judged}
     rows = [{"model_name": row["model_name"], "steps": 0, "learning_rate": None, "expected": of.mean(), "se": 0.,
@@ -128,15 +128,13 @@ def standings(
     by_recipe = {}
     for row, of in runs:
         recipe = row["model_name"], row["steps"], row["learning_rate"]
-        by_recipe.setdefault(recipe, []).append((of - wrong[row["model_name"]][of.index], row))
+        by_recipe.setdefault(recipe, []).append((of - wrong[row["model_name"]][of.index], row["fit_time"]))
     for (model_name, steps, rate), parts in by_recipe.items():
         gained = pd.concat([difference for difference, _ in parts])
         se = max(gained.std(), 0.5 / len(gained)**0.5) / len(gained)**0.5
         brought = gained.mean() * SPREAD**2 / (SPREAD**2 + se**2)
         rows.append({"model_name": model_name, "steps": steps, "learning_rate": rate, "se": se, "judges": len(gained),
-                     "expected": wrong[model_name].mean() + brought,
-                     "seconds": np.mean([row["fit_time"] for _, row in parts]),
-                     "step_seconds": max(row.get("step_seconds", row["fit_time"] / steps) for _, row in parts)})
+                     "expected": wrong[model_name].mean() + brought, "seconds": np.mean([time for _, time in parts])})
     if not rows: raise BadInput("no candidate could be judged")
     table = pd.DataFrame(rows)
     unknown = SPREAD * table.se / np.hypot(SPREAD, table.se) # standard deviation of `expected`

@@ -35,6 +35,7 @@ from best_vision_models.rounds import (
     OVERHEAD,
     RATES,
     SHARE,
+    STEP_COST,
     Clock,
     affordable,
     expected_gain,
@@ -153,7 +154,7 @@ class Question:
     agents: int # runs at a time
     stopped: bool = False # by Ctrl-C
     done: set[tuple] = field(default_factory=set) # trainings, as `next_round` plans them
-    timed: dict[str, float] = field(default_factory=dict) # seconds a training step beside another, by model
+    step_cost: float = STEP_COST # a training step takes so many times as long as the features of its images
     folds: np.ndarray | None = None # as `assign_folds`
 
     @property
@@ -167,7 +168,7 @@ class Question:
         if standing.empty: raise BadInput("no candidate could be judged")
         return standing
 
-    def cost(self) -> pd.Series: return step_seconds(self.standing(), self.timed)
+    def cost(self) -> pd.Series: return step_seconds(self.standing(), self.step_cost)
 
     def judged(self) -> set[str]: # names of models
         try: return set(self.standing().model_name)
@@ -232,17 +233,17 @@ def probe_all(question: Question):
     question.sweep("probes", run, [question.trial(name, 0, question.judge(0)) for name in missing])
 
 # %% ../nbs/18_recommend.ipynb #30c8561e
-def time_steps(question: Question) -> dict[str, float]: # seconds a training step, by `model_name`
-    "Train the two best probes for two steps each, at the same time, on few images."
+def time_steps(question: Question) -> float: # a training step takes so many times as long as the features of its images
+    "Train the best probe for two steps, on few images."
     standing, file = question.standing(), question.out / "judges" / "steps.csv"
     few = sample_images(question.images, 2 * 32, 4)
     part = few.table.part
     write_csv(few, part.isin(["train", "valid"]).to_numpy(), (part == "valid").to_numpy(), file)
-    leaders = standing.model_name[standing.steps == 0].head(2).tolist()
-    question.say(f"timing a training step of {some_names(leaders)}")
-    trials = [question.trial(name, 2, str(file), RATES[0]) for name in leaders]
-    runs = read_run_files(question.sweep("steps", race_run, trials))
-    return {run["model_name"]: run["step_seconds"] for run in runs if "step_seconds" in run}
+    best = standing[standing.steps == 0].iloc[0]
+    question.say(f"timing a training step of {best.model_name}")
+    trials = [question.trial(best.model_name, 2, str(file), RATES[0])]
+    (run,) = read_run_files(question.sweep("steps", race_run, trials))
+    return run["step_seconds"] / 32 / best.seconds_an_image if "step_seconds" in run else STEP_COST
 
 # %% ../nbs/18_recommend.ipynb #1caacc34
 def race(question: Question):
@@ -250,7 +251,7 @@ def race(question: Question):
     def plan(cost): return next_round(question.standing(), cost, question.folds.max() + 1, question.done,
                                       question.agents, question.clock.left)
 
-    if not question.stopped and plan(question.cost() / 2): question.timed = time_steps(question)
+    if not question.stopped and plan(question.cost() / 2): question.step_cost = time_steps(question)
     while not question.stopped:
         planned = plan(question.cost())
         if not planned: break

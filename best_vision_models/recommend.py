@@ -234,14 +234,14 @@ def probe_all(question: Question):
 
 # %% ../nbs/18_recommend.ipynb #30c8561e
 def time_steps(question: Question) -> float: # a training step takes so many times as long as the features of its images
-    "Train the best probe for two steps, on few images."
+    "Train the best probe for three steps, on few images."
     standing, file = question.standing(), question.out / "judges" / "steps.csv"
-    few = sample_images(question.images, 2 * 32, 4)
+    few = sample_images(question.images, 3 * 32, 4)
     part = few.table.part
     write_csv(few, part.isin(["train", "valid"]).to_numpy(), (part == "valid").to_numpy(), file)
     best = standing[standing.steps == 0].iloc[0]
     question.say(f"timing a training step of {best.model_name}")
-    trials = [question.trial(best.model_name, 2, str(file), RATES[0])]
+    trials = [question.trial(best.model_name, 3, str(file), RATES[0])]
     (run,) = read_run_files(question.sweep("steps", race_run, trials))
     return run["step_seconds"] / 32 / best.seconds_an_image if "step_seconds" in run else STEP_COST
 

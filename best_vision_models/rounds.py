@@ -78,15 +78,15 @@ def next_round(
     "The trainings to do next."
     probes, trained = standing[standing.steps == 0], standing[standing.steps > 0]
 
-    def fits(planned):
+    def fits(planned, lasts=2): # the last training is done twice: judged, then kept
         each = [steps * cost[name] for name, steps, _, _ in planned]
         price = sum(each) / (TOGETHER if min(agents, len(planned)) > 1 else 1)
-        return price + 2 * max(each) + 2 * OVERHEAD < seconds # the last training is done twice: judged, then kept
+        return price + lasts * max(each) + 2 * OVERHEAD < seconds
 
     if not done:
-        plans = ([(name, steps, rate, 0) for name in probes.model_name.head(n_models) for rate in RATES[:n_rates]]
-                 for n_models, n_rates, steps in FIRST_ROUNDS)
-        return next(filter(fits, plans), [])
+        plans = [[(name, steps, rate, 0) for name in probes.model_name.head(n_models) for rate in RATES[:n_rates]]
+                 for n_models, n_rates, steps in FIRST_ROUNDS]
+        return next(filter(fits, plans), plans[-1] if fits(plans[-1], lasts=1) else []) # the judged one is kept, then
     rounds = []
     best = [(row.model_name, row.steps, row.learning_rate) for row in trained.head(2).itertuples()]
     for fold in range(1, n_folds): rounds.append([(*recipe, fold) for recipe in best])

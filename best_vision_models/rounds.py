@@ -12,7 +12,7 @@ import time
 import pandas as pd
 from scipy.stats import norm
 
-from .race import SPREAD
+from .race import BROUGHT, SPREAD
 from .sources import BadInput
 
 # %% ../nbs/17e_rounds.ipynb #e87af5aa
@@ -109,7 +109,7 @@ def expected_gain(
         row = tried.get((name, steps, rate))
         if row is not None and row.Index == 0: continue
         alike = [known.expected for known in tried.values() if known.model_name == name and known.learning_rate == rate]
-        mean, spread = (min(alike, default=probes[name]), SPREAD) if row is None else (
+        mean, spread = (min(alike, default=probes[name] + BROUGHT), SPREAD) if row is None else (
             row.expected, SPREAD * row.se / (SPREAD**2 + row.se**2)**0.5)
         ahead = (best.expected - mean) / spread
         gains.append(spread * (norm.pdf(ahead) + ahead * norm.cdf(ahead)))

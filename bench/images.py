@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from measure import MIRROR, alternate, line, report
+from measure import MIRROR, alternate, line, middle, ratios, report
 
 from best_vision_models.datasets import get_dls
 
@@ -38,12 +38,13 @@ def measure(dataset: str, resize_method: str) -> tuple[list[dict], dict]:
     plain, lines = get_dls(dataset, resize_method=resize_method, image_cache="off").train, []
     for workers in (0, 2):
         for dl in (cached, plain): dl.fake_l.num_workers = workers
-        took = alternate(3, ours=lambda: one_epoch(cached), fastai=lambda: one_epoch(plain))
+        seconds = alternate(5, ours=lambda: one_epoch(cached), fastai=lambda: one_epoch(plain))
+        took = middle(seconds)
         n_images = len(cached) * cached.bs
         lines.append(line(
             f"{dataset}, {resize_method}, {workers} workers", n_images / took["ours"], n_images / took["fastai"],
             took["fastai"] / took["ours"], "images/s", 10, dataset=dataset, resize_method=resize_method,
-            workers=workers, shifted=cached.originals is not None))
+            workers=workers, ratios=ratios(seconds), shifted=cached.originals is not None))
     return lines, {"dataset": dataset, "resize_method": resize_method, "seconds": making, "images": len(cached.dataset)}
 
 

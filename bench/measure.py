@@ -15,7 +15,7 @@ MIRROR = Path(__file__).parents[2] / "shared" / "data" / "images"
 LIBRARIES = ("torch", "fastai", "timm", "pandas", "pillow", "ray", "wandb")
 
 
-def alternate(times: int, **sides) -> dict[str, float]: # median seconds of each side
+def alternate(times: int, **sides) -> dict[str, list[float]]: # seconds of each side, each time
     "Runs each side in turn, so often, so that whatever else the machine does falls on all of them."
     seconds = {name: [] for name in sides}
     for _ in range(times):
@@ -23,7 +23,18 @@ def alternate(times: int, **sides) -> dict[str, float]: # median seconds of each
             began = time.perf_counter()
             side()
             seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def middle(seconds: dict[str, list[float]]) -> dict[str, float]: # the median of each side
     return {name: statistics.median(taken) for name, taken in seconds.items()}
+
+
+def ratios(seconds: dict[str, list[float]]) -> list[float]: # of the peer to ours, smallest first
+    "Of one turn each: how far they spread says how far to trust their middle."
+    ours = seconds["ours"]
+    (peer,) = (taken for name, taken in seconds.items() if name != "ours")
+    return sorted(there / here for here, there in zip(ours, peer))
 
 
 def line(

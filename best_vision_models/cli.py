@@ -199,6 +199,7 @@ def recommend_command(
     label_pattern: Annotated[str | None, typer.Option("--label_pattern", help="As for bvm fine-tune.")] = None,
     weights_dir: Annotated[str | None, typer.Option("--weights_dir", help="As for bvm fine-tune.")] = None,
     img_size: Annotated[int | None, typer.Option("--img_size", min=16, help="Pixels [288 or the model's].")] = None,
+    resize_method: Annotated[str, typer.Option("--resize_method", help="crop, squish or pad.")] = "crop",
     address: Annotated[str | None, typer.Option(help="A Ray cluster's address.")] = None,
 ):
     "Which pretrained model to fine-tune for these images, how, and how wrong it will be."
@@ -210,7 +211,7 @@ def recommend_command(
         names = [str(name) for name in read_sweep(models).parameters["model_name"].listed()]
     with contextlib.redirect_stdout(sys.stderr):
         answer = recommend(images, minutes, out, names, max_gpu_mem, label_pattern, weights_dir, img_size,
-                           address=address)
+                           resize_method, address=address)
     print(in_words(answer))
     _say(f"a page to show: {out / 'answer.html'}")
 

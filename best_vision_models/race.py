@@ -49,7 +49,7 @@ def _whole(config: dict, trials: list[dict]) -> dict: # settings of `FineTuneCon
 
 def judge_probe(
     config: dict, # settings of `FineTuneConfig`; or most of them, and the number of a `trial`
-    folds: dict[str, int], # the fold of each file; `dataset` is a `fold0.csv`, as `write_judges` makes it
+    folds: dict[str, int], # the fold of each file; `dataset` is a `judges0.csv`, as `write_judges` makes it
     trials: list[dict] = (), # the other settings, a trial each
     deadline: float = float("inf"), # seconds, as `time.time` counts; later it isn't begun
 ) -> dict: # one row of the runs table, with `preds`, `error_half`, `seconds_an_image`

@@ -26,7 +26,7 @@ from .datasets import make_dls, same_unit, split_images
 from .ensembles import mistakes
 from .fine_tune import make_learner, model_of
 from .images import fingerprint, some_names
-from .judges import sample_images, write_csv, write_judges
+from .judges import judging, sample_images, write_csv, write_judges
 from .own_images import Images, read_images
 from .page import page
 from .probe import on_threads, time_features
@@ -160,7 +160,10 @@ class Question:
     @property
     def names(self) -> list[str]: return list(self.sizes)
 
-    def judge(self, fold: int) -> str: return str(self.out / "judges" / f"fold{fold}.csv")
+    @property
+    def n_judges(self) -> int: return judging(self.folds).max() + 1
+
+    def judges(self, number: int) -> str: return str(self.out / "judges" / f"judges{number}.csv")
 
     def standing(self) -> pd.DataFrame:
         standing = read_standing(self.out)
@@ -230,7 +233,7 @@ def probe_all(question: Question):
     missing = [name for name in question.names[:n_models] if name not in question.judged()]
     if not missing: return
     question.say(f"probing {len(missing)} of {len(question.names)} candidates on {(question.folds >= 0).sum()} images")
-    question.sweep("probes", run, [question.trial(name, 0, question.judge(0)) for name in missing])
+    question.sweep("probes", run, [question.trial(name, 0, question.judges(0)) for name in missing])
 
 # %% ../nbs/18_recommend.ipynb #30c8561e
 def time_steps(question: Question) -> float: # a training step takes so many times as long as the features of its images
@@ -248,7 +251,7 @@ def time_steps(question: Question) -> float: # a training step takes so many tim
 # %% ../nbs/18_recommend.ipynb #1caacc34
 def race(question: Question):
     "Train those that are ahead, round by round, as long as the minutes last."
-    def plan(cost): return next_round(question.standing(), cost, question.folds.max() + 1, question.done,
+    def plan(cost): return next_round(question.standing(), cost, question.n_judges, question.done,
                                       question.agents, question.clock.left)
 
     if not question.stopped and plan(question.cost() / 2): question.step_cost = time_steps(question)
@@ -257,8 +260,8 @@ def race(question: Question):
         if not planned: break
         question.say(f"training {len(planned)} times: " + ", ".join(
             f"{name} for {steps} steps at {rate:g}" for name, steps, rate, _ in planned))
-        question.sweep("races", race_run, [question.trial(name, steps, question.judge(fold), rate)
-                                           for name, steps, rate, fold in planned])
+        question.sweep("races", race_run, [question.trial(name, steps, question.judges(number), rate)
+                                           for name, steps, rate, number in planned])
         question.done |= set(planned)
 
 # %% ../nbs/18_recommend.ipynb #58c5b5b6
@@ -306,7 +309,7 @@ def conclude(question: Question) -> tuple[dict, dict]: # the answer, as `recomme
     units = np.array([unit[file] for file in found[0]["preds"]["files"]])
     best, *next_best = [_row_of(row, of, units) for row, of in zip(found, wrong)]
     wrong = [np.bincount(units, of) for of in wrong] # images that belong together count as one
-    planned = next_round(standing, cost, question.folds.max() + 1, question.done, question.agents, 600)
+    planned = next_round(standing, cost, question.n_judges, question.done, question.agents, 600)
     grown = float(np.clip(standing.set_index("model_name").grown.dropna()[best["model_name"]], *GROWTH))
     return {"dataset": question.images.name, "several": question.images.several, "best": best,
             "runner_up": next_best[0] if next_best else None, "p": compare(*wrong) if next_best else None,

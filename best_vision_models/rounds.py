@@ -70,11 +70,11 @@ def step_seconds(
 def next_round(
     standing: pd.DataFrame, # as `standings` gives it
     cost: pd.Series, # as `step_seconds` gives it
-    n_folds: int,
-    done: set[tuple], # (model_name, steps, learning_rate, fold) of runs there are
+    n_judges: int, # groups of images that judge in turn
+    done: set[tuple], # (model_name, steps, learning_rate, judges) of runs there are
     agents: int, # runs at a time
     seconds: float, # left, for this round and the last training
-) -> list[tuple]: # (model_name, steps, learning_rate, fold); none: nothing fits
+) -> list[tuple]: # (model_name, steps, learning_rate, judges); none: nothing fits
     "The trainings to do next."
     probes, trained = standing[standing.steps == 0], standing[standing.steps > 0]
 
@@ -89,8 +89,8 @@ def next_round(
         return next(filter(fits, plans), plans[-1] if fits(plans[-1], lasts=1) else []) # the judged one is kept, then
     rounds = []
     best = [(row.model_name, row.steps, row.learning_rate) for row in trained.head(2).itertuples()]
-    for fold in range(1, n_folds): rounds.append([(*recipe, fold) for recipe in best])
-    rounds += [[(name, 2 * steps, rate, fold) for name, steps, rate in best[:1]] for fold in range(n_folds)]
+    for judges in range(1, n_judges): rounds.append([(*recipe, judges) for recipe in best])
+    rounds += [[(name, 2 * steps, rate, judges) for name, steps, rate in best[:1]] for judges in range(n_judges)]
     for planned in rounds:
         missing = [trial for trial in planned if trial not in done]
         if missing: return missing if fits(missing) else []

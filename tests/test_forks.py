@@ -25,12 +25,14 @@ CHANGES = { # chapter → setting → other sensible values
     "40_today": {"N_TRIED": ["5", "20"]},
     "40a_how_many_images": {"SHOWN": ['"tf_efficientnet_lite2.in1k"'], "FROM": ["8", "32"]},
     "41a_can_it_be_believed": {"LEVEL": LEVELS},
+    "41b_does_it_recommend_well": {"MINUTES": ["2"]},
     "42_ensembles": {"SHARE": ["0.5", "3"]},
     "44_speed": {"MODEL": ['"convnext_tiny"'], "SECONDS": ["97"], "EPOCHS": ["11"]},
 }
 # What is a folder or a table of one's own; what trains (chapter 41), writes a file, or takes minutes (chapter 40).
 OWN = {"40_today": {"DEVICES", "RULE", "WRITE_TO", "BUILD"}, "40a_how_many_images": {"SOURCES"},
-       "41_your_dataset": {"DATASET", "SWEEP"}, "41a_can_it_be_believed": {"CHOICES"}, "42_ensembles": {"SOURCES"},
+       "41_your_dataset": {"DATASET", "SWEEP"}, "41a_can_it_be_believed": {"CHOICES"},
+       "41b_does_it_recommend_well": {"RUNS", "ANSWERS"}, "42_ensembles": {"SOURCES"},
        "44_speed": {"RESULTS", "TRAINED, VALIDATED"}}
 
 

@@ -134,6 +134,7 @@ def standings(
         se = max(gained.std(), 0.5 / len(gained)**0.5) / len(gained)**0.5
         brought = (gained.mean() * SPREAD**2 + BROUGHT * se**2) / (SPREAD**2 + se**2)
         rows.append({"model_name": model_name, "steps": steps, "learning_rate": rate, "se": se, "judges": len(gained),
-                     "expected": wrong[model_name].mean() + brought, "seconds": np.mean([time for _, time in parts])})
+                     "expected": max(wrong[model_name].mean() + brought, 0),
+                     "seconds": np.mean([time for _, time in parts])})
     if not rows: raise BadInput("no candidate could be judged")
     return pd.DataFrame(rows).sort_values(["expected", "seconds"], ignore_index=True)

@@ -245,8 +245,9 @@ def time_steps(question: Question) -> float: # a training step takes so many tim
     best = standing[standing.steps == 0].iloc[0]
     question.say(f"timing a training step of {best.model_name}")
     trials = [question.trial(best.model_name, 3, str(file), RATES[0])]
-    (run,) = read_run_files(question.sweep("steps", race_run, trials))
-    return run["step_seconds"] / 32 / best.seconds_an_image if "step_seconds" in run else STEP_COST
+    taken = [run["step_seconds"] for run in read_run_files(question.sweep("steps", race_run, trials))
+             if "step_seconds" in run] # none, if it failed
+    return taken[0] / 32 / best.seconds_an_image if taken else STEP_COST
 
 # %% ../nbs/18_recommend.ipynb #1caacc34
 def race(question: Question):

@@ -606,8 +606,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                 'best_vision_models/recommend.py'),
                                               'best_vision_models.recommend.Question.judges': ( 'recommend.html#question.judges',
                                                                                                 'best_vision_models/recommend.py'),
-                                              'best_vision_models.recommend.Question.n_judges': ( 'recommend.html#question.n_judges',
-                                                                                                  'best_vision_models/recommend.py'),
                                               'best_vision_models.recommend.Question.names': ( 'recommend.html#question.names',
                                                                                                'best_vision_models/recommend.py'),
                                               'best_vision_models.recommend.Question.say': ( 'recommend.html#question.say',

@@ -192,8 +192,7 @@ def recommend_command(
     images: Annotated[str, typer.Argument(metavar="IMAGES", help="A folder of class folders, a CSV, pets or planet.")],
     minutes: Annotated[float, typer.Option(min=0.5, help="For all.")] = 10,
     max_gpu_mem: Annotated[float | None, typer.Option("--max_gpu_mem", help="GiB.")] = None,
-    models: Annotated[
-        str | None, typer.Option(help="Names with commas between, or a sweep's YAML file [today's shortlist].")] = None,
+    models: Annotated[str | None, typer.Option(help="Names with commas, or a sweep file [today's shortlist].")] = None,
     out: Annotated[
         Path, typer.Option(help="Folder for all that is found; the same one again goes on.")] = Path("runs/recommend"),
     label_pattern: Annotated[str | None, typer.Option("--label_pattern", help="As for bvm fine-tune.")] = None,

@@ -160,9 +160,6 @@ class Question:
     @property
     def names(self) -> list[str]: return list(self.sizes)
 
-    @property
-    def n_judges(self) -> int: return judging(self.folds).max() + 1
-
     def judges(self, number: int) -> str: return str(self.out / "judges" / f"judges{number}.csv")
 
     def standing(self) -> pd.DataFrame:
@@ -252,7 +249,7 @@ def time_steps(question: Question) -> float: # a training step takes so many tim
 # %% ../nbs/18_recommend.ipynb #1caacc34
 def race(question: Question):
     "Train those that are ahead, round by round, as long as the minutes last."
-    def plan(cost): return next_round(question.standing(), cost, question.n_judges, question.done,
+    def plan(cost): return next_round(question.standing(), cost, judging(question.folds).max() + 1, question.done,
                                       question.agents, question.clock.left)
 
     if not question.stopped and plan(question.cost() / 2): question.step_cost = time_steps(question)
@@ -294,9 +291,8 @@ def conclude(question: Question) -> tuple[dict, dict]: # the answer, as `recomme
         not_done.append(f"the last training of {standing.model_name[0]} ({error})")
         standing = standing[standing.steps == 0].reset_index(drop=True)
         found = [last_training(question, standing.iloc[0])]
-    kept, cost = found[0], question.cost()
-    again = 1.1 * found[0].get("step_seconds", 0) * standing.steps[0] # seconds
-    try: kept = _if_time(question, standing.iloc[0], "kept", 5 + again)
+    kept, cost, each = found[0], question.cost(), found[0].get("step_seconds", 0)
+    try: kept = _if_time(question, standing.iloc[0], "kept", 5 + 1.1 * each * standing.steps[0])
     except TimeoutError as error: not_done.append(f"training on the images held back, too ({error})")
     for other in standing[standing.model_name != standing.model_name[0]].head(1).itertuples():
         try: found.append(_if_time(question, other, "last", OVERHEAD + 1.5 * other.steps * cost[other.model_name]))
@@ -310,7 +306,7 @@ def conclude(question: Question) -> tuple[dict, dict]: # the answer, as `recomme
     units = np.array([unit[file] for file in found[0]["preds"]["files"]])
     best, *next_best = [_row_of(row, of, units) for row, of in zip(found, wrong)]
     wrong = [np.bincount(units, of) for of in wrong] # images that belong together count as one
-    planned = next_round(standing, cost, question.n_judges, question.done, question.agents, 600)
+    planned = next_round(standing, cost, judging(question.folds).max() + 1, question.done, question.agents, 600)
     grown = float(np.clip(standing.set_index("model_name").grown.dropna()[best["model_name"]], *GROWTH))
     return {"dataset": question.images.name, "several": question.images.several, "best": best,
             "runner_up": next_best[0] if next_best else None, "p": compare(*wrong) if next_best else None,

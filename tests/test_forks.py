@@ -31,7 +31,7 @@ CHANGES = { # chapter → setting → other sensible values
 # What is a folder or a table of one's own; what trains (chapter 41), writes a file, or takes minutes (chapter 40).
 OWN = {"40_today": {"DEVICES", "RULE", "WRITE_TO", "BUILD"}, "40a_how_many_images": {"SOURCES"},
        "41_your_dataset": {"DATASET", "SWEEP"}, "41a_can_it_be_believed": {"CHOICES"},
-       "41b_does_it_recommend_well": {"RUNS", "ANSWERS"}, "42_ensembles": {"SOURCES"},
+       "41b_does_it_recommend_well": {"RUNS"}, "42_ensembles": {"SOURCES"},
        "44_speed": {"RESULTS", "TRAINED, VALIDATED"}}
 
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from measure import MIRROR, alternate, line, middle, ratios, report
+from measure import MIRROR, alternate, compared, report
 
 from best_vision_models.datasets import get_dls
 
@@ -39,12 +39,9 @@ def measure(dataset: str, resize_method: str) -> tuple[list[dict], dict]:
     for workers in (0, 2):
         for dl in (cached, plain): dl.fake_l.num_workers = workers
         seconds = alternate(5, ours=lambda: one_epoch(cached), fastai=lambda: one_epoch(plain))
-        took = middle(seconds)
-        n_images = len(cached) * cached.bs
-        lines.append(line(
-            f"{dataset}, {resize_method}, {workers} workers", n_images / took["ours"], n_images / took["fastai"],
-            took["fastai"] / took["ours"], "images/s", 10, dataset=dataset, resize_method=resize_method,
-            workers=workers, ratios=ratios(seconds), shifted=cached.originals is not None))
+        lines.append(compared(
+            f"{dataset}, {resize_method}, {workers} workers", seconds, 10, "images/s", len(cached) * cached.bs,
+            dataset=dataset, resize_method=resize_method, workers=workers, shifted=cached.originals is not None))
     return lines, {"dataset": dataset, "resize_method": resize_method, "seconds": making, "images": len(cached.dataset)}
 
 

@@ -26,17 +26,6 @@ def alternate(times: int, **sides) -> dict[str, list[float]]: # seconds of each 
     return seconds
 
 
-def middle(seconds: dict[str, list[float]]) -> dict[str, float]: # the median of each side
-    return {name: statistics.median(taken) for name, taken in seconds.items()}
-
-
-def ratios(seconds: dict[str, list[float]]) -> list[float]: # of the peer to ours, smallest first
-    "Of one turn each: how far they spread says how far to trust their middle."
-    ours = seconds["ours"]
-    (peer,) = (taken for name, taken in seconds.items() if name != "ours")
-    return sorted(there / here for here, there in zip(ours, peer))
-
-
 def line(
     measure: str, ours: float, peer: float, ratio: float, unit: str, target: float | None = None, **details,
 ) -> dict:
@@ -45,6 +34,18 @@ def line(
     print(f"{measure:62} ours {ours:10.4g}  peer {peer:10.4g} {unit:12} ratio {ratio:7.2f}"
           + (f"   target {target:g}{': missed' if missed else ''}" if target else ""), flush=True)
     return {"measure": measure, "ours": ours, "peer": peer, "ratio": ratio, "unit": unit, "target": target, **details}
+
+
+def compared(
+    measure: str, seconds: dict[str, list[float]], target: float | None = None, unit: str = "s",
+    amount: float | None = None, **details, # `amount`: of what is done, where `unit` is so much a second
+) -> dict: # `line`, with what it says in each turn
+    "The medians of two sides that `alternate` timed, `ours` and its peer."
+    (peer,) = (name for name in seconds if name != "ours")
+    ours, theirs = statistics.median(seconds["ours"]), statistics.median(seconds[peer])
+    ratios = sorted(there / here for here, there in zip(seconds["ours"], seconds[peer]))
+    shown = (amount / ours, amount / theirs) if amount else (ours, theirs)
+    return line(measure, *shown, theirs / ours, unit, target, ratios=ratios, **details)
 
 
 def machine() -> dict:

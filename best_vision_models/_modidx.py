@@ -568,6 +568,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'best_vision_models.probe': { 'best_vision_models.probe._batches': ('probe.html#_batches', 'best_vision_models/probe.py'),
                                           'best_vision_models.probe._body_key': ('probe.html#_body_key', 'best_vision_models/probe.py'),
                                           'best_vision_models.probe._forward': ('probe.html#_forward', 'best_vision_models/probe.py'),
+                                          'best_vision_models.probe._in_half': ('probe.html#_in_half', 'best_vision_models/probe.py'),
                                           'best_vision_models.probe._judge': ('probe.html#_judge', 'best_vision_models/probe.py'),
                                           'best_vision_models.probe._keep': ('probe.html#_keep', 'best_vision_models/probe.py'),
                                           'best_vision_models.probe._kept': ('probe.html#_kept', 'best_vision_models/probe.py'),

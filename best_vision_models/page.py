@@ -68,10 +68,12 @@ def error_by_recipe(
     title: str,
 ): # a Plotly figure: x seconds, y expected error (fraction), colour model
     "What was tried: each model and recipe with the error that it is expected to have."
-    recipes = [f"{row.model_name}, {row.steps:.0f} steps" for row in standing.itertuples()]
+    recipes = [f"{row.model_name}, {row.steps:.0f} steps at {row.learning_rate:g}" if row.steps else
+               f"{row.model_name}, probe" for row in standing.itertuples()]
     tried = standing.assign(error_rate=standing.expected, fit_time=standing.seconds, GPU_mem=np.nan,
                             family=standing.model_name, model_name=recipes)
     figure = error_by_fit_time(tried, title=title, trend=False)
+    figure.update_xaxes(title="time of a run (s)").update_yaxes(title="expected error")
     return figure.update_layout(legend_title_text="model")
 
 # %% ../nbs/17d_page.ipynb #96f599f9

@@ -25,6 +25,7 @@ CHANGES = { # chapter → setting → other sensible values
     "40_today": {"N_TRIED": ["5", "20"]},
     "40a_how_many_images": {"SHOWN": ['"tf_efficientnet_lite2.in1k"'], "FROM": ["8", "32"]},
     "41a_can_it_be_believed": {"LEVEL": LEVELS},
+    "41b_does_it_recommend_well": {"MINUTES": ["2", "5"]},
     "42_ensembles": {"SHARE": ["0.5", "3"]},
     "44_speed": {"MODEL": ['"convnext_tiny"'], "SECONDS": ["97"], "EPOCHS": ["11"]},
 }

@@ -643,9 +643,9 @@ def test_explorer_begins_with_all_models_and_the_printed_beside_them(page):
     page.visit("explorer")
     assert "86 models" in page.inner_text("#about")
     page.fill("[name=top]", "86")
-    final = dict(zip(shown(page), column(page, "error, final sweep"), strict=True))
+    final = dict(zip(shown(page), column(page, "error, final sweep (%)"), strict=True))
     printed = read_table(data_dir() / FINAL).query("dataset == 'pets'").set_index("model_name").error_rate
-    assert {name: float(error) for name, error in final.items() if error != "–"} == printed.round(4).to_dict()
+    assert {name: float(error) for name, error in final.items() if error != "–"} == (100 * printed).round(2).to_dict()
 
 
 def test_explorer_finds_by_name_and_sorts_by_heading(page):
@@ -669,7 +669,7 @@ def test_explorer_front_and_near_ties(page):
     best, answers = table.error_rate.min(), 1478
     spread = (table.error_rate * (1 - table.error_rate) + best * (1 - best)) / answers
     ties = (table.error_rate - best < 2 * spread ** 0.5).sum()
-    assert len([error for error in column(page, "error rate") if "≈" in error]) == ties - 1 > 0
+    assert len([error for error in column(page, "error (%)") if "≈" in error]) == ties - 1 > 0
     page.select_option("[name=front]", "only")
     assert set(shown(page)) == set(pareto_front(table).model_name)
     page.select_option("[name=front]", "off")
@@ -707,7 +707,7 @@ def test_explorer_opens_what_recommend_wrote(page, tmp_path):
     page.click("#explorer summary:has-text('Your own runs')")
     page.set_input_files("#folder", out)
     page.wait_for_selector("#yours", state="attached")
-    assert shown(page) == ["convnext_tiny", "resnet18"] and column(page, "error rate") == ["0.1500", "0.2000"]
+    assert shown(page) == ["convnext_tiny", "resnet18"] and column(page, "error (%)") == ["15.00", "20.00"]
     assert page.inner_text("#explorer tbody button >> nth=0") == "convnext_tiny.x, probe, 40 steps, rate 0.002"
 
 

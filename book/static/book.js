@@ -1,4 +1,4 @@
-// What pages do: figures, folded code, copying.
+// What pages do: figures, wide tables, folded code, copying.
 "use strict";
 
 // Figures: drawn from the numbers beside them when someone points at them; until then a picture stands there.
@@ -41,6 +41,11 @@ for (const figure of document.querySelectorAll("figure.figure:has(> script)")) {
   if (!figure.querySelector("img")) drawFigure(figure);
   for (const kind of ["mouseenter", "focusin", "click"]) figure.addEventListener(kind, () => drawFigure(figure));
 }
+
+// A table that is wider than its box says so.
+const boxes = new ResizeObserver(seen => seen.forEach(({target: box}) =>
+  box.classList.toggle("wide", box.scrollWidth > box.clientWidth + 1)));
+for (const box of document.querySelectorAll(".bd-article .cell_output:has(table)")) boxes.observe(box);
 
 // Code: a button copies each piece, a switch on top opens all that is folded.
 

@@ -260,15 +260,15 @@ async function copyLine(row, table) {
 
 const OTHER = "#7f7f7f";
 const COLUMNS = {
-  error_rate: "error rate", fit_time: "time", GPU_mem: "memory (GiB)", img_size: "image (px)", cost: "cost",
-  score: "score", final_error_rate: "error, final sweep",
+  error_rate: "error (%)", fit_time: "time", GPU_mem: "memory (GiB)", img_size: "image (px)", cost: "cost",
+  score: "score", final_error_rate: "error, final sweep (%)",
 };
 const SORTED = ["model_name", "family", "error_rate", "fit_time", "GPU_mem", "img_size", "cost", "score"];
 
 function shownNumber(column, value) {
   if (value == null) return "–";
   if (column === "img_size") return value;
-  if (column.endsWith("error_rate")) return value.toFixed(4);
+  if (column.endsWith("error_rate")) return (100 * value).toFixed(2);
   return value < 0.1 ? value.toPrecision(3) : value.toFixed(column === "fit_time" && value >= 10 ? 1 : 2);
 }
 
@@ -322,7 +322,7 @@ function drawTable(ranked, table, chosen) {
   }));
   const marks = [];
   if (table.answers && ranked.length) {
-    marks.push(`≈: its error could be the first's, ${shownNumber("error_rate", ranked[0].error_rate)}, too. They differ by ` +
+    marks.push(`≈: its error could be the first's, ${shownNumber("error_rate", ranked[0].error_rate)}%, too. They differ by ` +
                `less than two standard errors of counting ${table.answers.toLocaleString("en")} answers.`);
   }
   if (chosen.front !== "off" && rows.some(row => row.front)) marks.push("Bold: on the front.");
@@ -356,14 +356,14 @@ function drawChart(ranked, table, {front}) {
     x: places.map(i => timed ? drawn[i].fit_time : i + 1), y: places.map(i => drawn[i].error_rate),
     text: places.map(i => asText(drawn[i].weights + (drawn[i].recipe ? `, ${drawn[i].recipe}` : ""))),
     marker: {color: COLOURS[name] ?? OTHER, size: 8},
-    hovertemplate: `<b>%{text}</b><br>error %{y:.4f}<br>${timed ? "time %{x:.4g}" : "place %{x}"}<extra></extra>`,
+    hovertemplate: `<b>%{text}</b><br>error %{y:.2%}<br>${timed ? "time %{x:.4g}" : "place %{x}"}<extra></extra>`,
   }));
   const final = drawn.filter(row => row.final_error_rate != null);
   if (final.length) traces.push({
     ...marks, name: "final sweep, printed", x: final.map(row => row.final_fit_time), y: final.map(row => row.final_error_rate),
     customdata: final.map(row => drawn.indexOf(row)), text: final.map(row => asText(row.weights)),
     marker: {symbol: "diamond-open", size: 9, color: final.map(row => COLOURS[row.family] ?? OTHER)},
-    hovertemplate: "<b>%{text}</b><br>final sweep<br>error %{y:.4f}<br>time %{x:.4g}<extra></extra>",
+    hovertemplate: "<b>%{text}</b><br>final sweep<br>error %{y:.2%}<br>time %{x:.4g}<extra></extra>",
   });
   const best = timed && front !== "off" ? drawn.filter(row => row.front).sort((a, b) => a.fit_time - b.fit_time) : [];
   if (best.length > 1) traces.push({
@@ -376,7 +376,7 @@ function drawChart(ranked, table, {front}) {
     template: PLOTLY_WHITE, height: 450, margin: {l: 60, r: 10, t: 30, b: 50}, hovermode: "closest",
     showlegend: groups.size > 1 && (!narrow || groups.size <= 8), legend: narrow ? {orientation: "h", y: -0.2} : {},
     xaxis: {title: {text: x}, type: table.unit === "s" ? "linear" : "log", exponentformat: "none"},
-    yaxis: {title: {text: "error rate"}},
+    yaxis: {title: {text: "error rate"}, tickformat: "~%"},
   };
   Plotly.react("chart", traces, layout, {displaylogo: false});
   const words = `Error rate against ${x} of ${drawn.length} models; the table below has the best of them`;

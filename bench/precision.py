@@ -16,7 +16,7 @@ from best_vision_models.fine_tune import fine_tune
 from best_vision_models.probe import find_precision
 from best_vision_models.settings import read_config
 
-CASES = [("digits", "resnet10t", 32), ("digit_pairs", "resnet10t", 48)] # nothing with depthwise convolutions
+CASES = [("digits", "resnet10t", 32), ("digit_pairs", "resnet10t", 48)]
 
 
 def run(dataset: str, model_name: str, img_size: int, precision: str, repeat: int) -> dict:

@@ -26,6 +26,7 @@ import numpy as np
 import timm
 import torch
 import typer
+from .precision import find_form
 from fastai.callback.core import Callback, CancelFitException, CancelValidException, GatherPredsCallback
 from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.progress import ProgressCallback
@@ -42,7 +43,7 @@ from .datasets import about_images, make_dls, understand_images, validation_file
 from .image_cache import bars_move
 from .models import TimmModel, find_model
 from .own_images import Images
-from .probe import find_precision, linear_head, probe
+from .probe import linear_head, probe
 from .runs import KEPT, write_run
 from .saved_models import model_files
 from .settings import TYPER, FineTuneConfig, add_fine_tune, run_app, run_key, run_settings
@@ -183,8 +184,7 @@ def make_learner(config: FineTuneConfig, model: TimmModel, dls, **more) -> Learn
 # %% ../nbs/12_fine_tune.ipynb #c17ab77a
 def _train(config: FineTuneConfig, model: TimmModel, images: Images, accumulate: int, tracking) -> dict:
     "Error rate, losses, `fit_time` (s) and peak `GPU_mem` (GiB) of one training, in `accumulate` micro-batches a step."
-    precision, on_gpu = find_precision(config.precision, model.depthwise), torch.cuda.is_available()
-    cbs = [StopAtNaN(), *{"fp16": [MixedPrecision()], "bf16": [BF16()]}.get(precision, [])]
+    cbs, on_gpu = [StopAtNaN()], torch.cuda.is_available()
     if accumulate > 1: cbs.append(GradientAccumulation(config.batch_size))
     training_seed = config.seed + 1000 * (config.repeat - 1)
     _free_gpu()
@@ -196,8 +196,9 @@ def _train(config: FineTuneConfig, model: TimmModel, images: Images, accumulate:
     metrics = [accuracy_multi, FBetaMulti(beta=2)] if several else [error_rate, accuracy]
     if config.repeat > 1: torch.manual_seed(training_seed) # the split has just set it to `seed`
     with _loading(config, model): learn = make_learner(config, model, dls, metrics=metrics, cbs=cbs)
-    if model.pools and (precision != "fp32" or config.precision == "auto"):
-        learn.model.to(memory_format=torch.channels_last)
+    precision, order = find_form(config.precision, learn.model, model.weights, config.img_size)
+    learn.add_cbs({"fp16": [MixedPrecision()], "bf16": [BF16()]}.get(precision, []))
+    if model.pools: learn.model.to(memory_format=order)
     frozen, free, steps = _n_epochs(config)
     if steps: dls.train.images_an_epoch = steps * accumulate * dls.train.bs
     learn.add_cbs(tracking(frozen + free))

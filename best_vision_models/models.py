@@ -254,7 +254,6 @@ class TimmModel:
     weights: str # timm's exact `architecture.tag`; the bare architecture where timm has no weights for it
     has_weights: bool
     pools: bool # whether fastai's head pools the body's output
-    depthwise: bool # whether it has convolutions of single channels
     arguments: dict # for `timm.create_model`
     weights_from: str | None = None # folder, cache, package or hub; None: not decided, or none
 
@@ -296,8 +295,7 @@ def find_model(
     if n_features != model.num_features:
         raise BadInput(f"fastai has no head for {model_name}: it gives {n_features} features, "
                        f"not the {model.num_features} that it announces: use another model")
-    depthwise = any(isinstance(m, torch.nn.Conv2d) and m.groups == m.in_channels > 1 for m in model.modules())
     if not pools: arguments["pretrained_cfg_overlay"] = {"pool_size": None}
     weights = f"{cfg['architecture']}.{cfg['tag']}"
-    if timm.is_model_pretrained(weights): return TimmModel(weights, True, pools, depthwise, arguments)
-    return TimmModel(cfg["architecture"], False, pools, depthwise, arguments)
+    if timm.is_model_pretrained(weights): return TimmModel(weights, True, pools, arguments)
+    return TimmModel(cfg["architecture"], False, pools, arguments)

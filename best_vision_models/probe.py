@@ -39,12 +39,10 @@ def linear_head(net: torch.nn.Module) -> torch.nn.Linear: # timm's own last laye
 
 def find_precision(
     precision: str = "auto", # auto, fp32, fp16 or bf16
-    depthwise: bool = False, # does the model have convolutions of single channels?
 ) -> str: # fp32, fp16 or bf16
-    "What `auto` means on this machine; anything else is itself."
+    "For `auto` the 16 bits that this machine calculates in, or fp32 where it has none; anything else is itself."
     if precision != "auto": return precision
     if torch.cuda.is_available(): return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    if depthwise: return "fp32"
     has = torch.cpu.get_capabilities()
     return "bf16" if any(has.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16")) else "fp32"
 

@@ -72,7 +72,7 @@ class FineTuneConfig(Recipe):
     repeat: int = Field(1, ge=1, le=10**6, validation_alias=AliasChoices("repeat", "num_experiments"),
                         description="number of this repetition: other training, same split")
     precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
-        "auto", description="auto is bf16 where the GPU or CPU has it, else fp16 on a GPU, else fp32")
+        "auto", description="auto is 16 bits on a GPU; on a CPU that has bf16, the faster for the model; else fp32")
     image_cache: Literal["auto", "off"] = Field(
         "auto", description="decode each image once per machine, or in each epoch")
     save_preds: bool = Field(False, description="keep the validation predictions, beside the run's JSON file")

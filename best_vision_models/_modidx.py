@@ -270,6 +270,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                           'best_vision_models/drawing.py'),
                                             'best_vision_models.drawing._show_tables': ( 'drawing.html#_show_tables',
                                                                                          'best_vision_models/drawing.py'),
+                                            'best_vision_models.drawing._ticks': ('drawing.html#_ticks', 'best_vision_models/drawing.py'),
                                             'best_vision_models.drawing.family_colour': ( 'drawing.html#family_colour',
                                                                                           'best_vision_models/drawing.py'),
                                             'best_vision_models.drawing.family_looks': ( 'drawing.html#family_looks',

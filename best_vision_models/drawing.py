@@ -137,6 +137,13 @@ _WIDTH, _AROUND = 540, 170 # px on a page: a chart's field is about so wide, and
 _LINE, _LETTER = 14, 6.2 # px of a name: its height, and a letter's width
 
 
+def _ticks(last: float) -> list[float]: # from 0
+    "Where an axis that begins below zero, to have room for names, has its numbers."
+    size = 10.0 ** np.floor(np.log10(last / 5))
+    step = next(n * size for n in (1, 2, 5, 10) if n * size >= last / 5)
+    return np.arange(0, last + step / 2, step).tolist()
+
+
 def _label_places(
     across: np.ndarray, # px of the front's models, from the left
     up: np.ndarray, # px from the worse edge; rising
@@ -193,7 +200,7 @@ def name_front(
     last = table[x].max() if logarithmic else max(last_shown(table[x]), front[x].max())
     right = scale(last) + 0.03 * (scale(last) - at.min())
     left = min(((_WIDTH * at - widths * right) / (_WIDTH - widths)).min(), at.min() - 0.05 * (right - at.min()))
-    left = left if logarithmic else max(left, 0)
+    if not logarithmic and left < 0: figure.update_xaxes(tickvals=_ticks(last))
     worst, best = (table[y].min(), table[y].max())[::sign]
     figure.layout.height += _LINE * max(0, len(front) - 9)
     tall = figure.layout.height - _AROUND

@@ -26,7 +26,6 @@ import numpy as np
 import timm
 import torch
 import typer
-from .precision import find_form
 from fastai.callback.core import Callback, CancelFitException, CancelValidException, GatherPredsCallback
 from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.progress import ProgressCallback
@@ -43,6 +42,7 @@ from .datasets import about_images, make_dls, understand_images, validation_file
 from .image_cache import bars_move
 from .models import TimmModel, find_model
 from .own_images import Images
+from .precision import find_form
 from .probe import linear_head, probe
 from .runs import KEPT, write_run
 from .saved_models import model_files

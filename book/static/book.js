@@ -44,8 +44,8 @@ for (const figure of document.querySelectorAll("figure.figure:has(> script)")) {
 
 // A table that is wider than its box says so.
 const boxes = new ResizeObserver(seen => seen.forEach(({target: box}) =>
-  box.classList.toggle("wide", box.scrollWidth > box.clientWidth + 1)));
-for (const box of document.querySelectorAll(".bd-article .cell_output:has(table)")) boxes.observe(box);
+  box.classList.toggle("wider", box.scrollWidth > box.clientWidth + 1)));
+for (const box of document.querySelectorAll(".bd-article .cell_output div:has(> table)")) boxes.observe(box);
 
 // Code: a button copies each piece, a switch on top opens all that is folded.
 

@@ -413,6 +413,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                  'best_vision_models/image_cache.py'),
                                                 'best_vision_models.image_cache._mapped': ( 'image_cache.html#_mapped',
                                                                                             'best_vision_models/image_cache.py'),
+                                                'best_vision_models.image_cache._near_sizes': ( 'image_cache.html#_near_sizes',
+                                                                                                'best_vision_models/image_cache.py'),
                                                 'best_vision_models.image_cache._write_decoded': ( 'image_cache.html#_write_decoded',
                                                                                                    'best_vision_models/image_cache.py'),
                                                 'best_vision_models.image_cache.bars_move': ( 'image_cache.html#bars_move',

@@ -228,12 +228,13 @@ def make_dls(
     batch_size: int = 32, # images in a batch
     img_size: int = 224, # pixels, both ways
     resize_method: str = "crop", # crop, squish or pad
-    image_cache: str = "auto", # auto, or off: decode each image in each epoch
+    image_cache: str = "auto", # auto, near (`use_image_cache`), or off: decode each image in each epoch
 ) -> DataLoaders:
     "Training and validation batches, none larger than the training images are many."
     if resize_method not in ("crop", "squish", "pad"):
         raise BadInput(f"resize_method {resize_method!r} is unknown: use crop, squish or pad")
-    if image_cache not in ("auto", "off"): raise BadInput(f"image_cache {image_cache!r} is unknown: use auto or off")
+    if image_cache not in ("auto", "near", "off"):
+        raise BadInput(f"image_cache {image_cache!r} is unknown: use auto, near or off")
     table = images.table[images.table.part.isin(["train", "valid"])]
     items = [LabelledFile(*row) for row in zip(table.file, table.path, table.labels)]
     parts = [np.flatnonzero(table.part == part).tolist() for part in ("train", "valid")]
@@ -250,7 +251,8 @@ def make_dls(
     dls = ImageDataLoaders.from_dblock(block, items, path=images.path, bs=batch_size, dl_type=ImagesDL)
     every = images.table[images.table.part != "test"] # those not drawn too: one cache for all draws
     sizes = dict(zip(every.path, zip(every.width, every.height)))
-    if image_cache == "auto": use_image_cache(dls, sizes, img_size, resize_method, images.opened_by)
+    if image_cache != "off":
+        use_image_cache(dls, sizes, img_size, resize_method, images.opened_by, image_cache == "near")
     return dls
 
 # %% ../nbs/11_datasets.ipynb #1ecd9897
@@ -261,7 +263,7 @@ def get_dls(
     resize_method: str = "crop", # crop, squish or pad
     seed: int = 42, # fixes which images are held back, where that isn't given
     label_pattern: str | None = None, # for a folder of your own: a regular expression, its first group is the label
-    image_cache: str = "auto", # auto, or off: decode each image in each epoch
+    image_cache: str = "auto", # auto, near (`use_image_cache`), or off: decode each image in each epoch
 ) -> DataLoaders:
     "Training and validation batches; raises `BadInput` for anything wrong with names, labels or images."
     return make_dls(understand_images(dataset, label_pattern, seed), batch_size, img_size, resize_method, image_cache)

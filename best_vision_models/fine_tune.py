@@ -218,7 +218,7 @@ def _train(config: FineTuneConfig, model: TimmModel, images: Images, accumulate:
         **{name: metrics.get(name) for name in ("error_rate", "valid_loss", "train_loss")}, "fit_time": fit_time,
         **({"model": _files_of(learn, config, model)} if config.save_model else {}),
         "GPU_mem": (torch.cuda.max_memory_reserved() - images_held) / 1024**3 if on_gpu else None,
-        "precision": precision, "image_cache": "off" if dls.train.pixels is None else "auto",
+        "precision": precision, "image_cache": "off" if dls.train.pixels is None else config.image_cache,
     }
 
 # %% ../nbs/12_fine_tune.ipynb #27d0e686

@@ -6,6 +6,7 @@
 __all__ = ['bars_move', 'resized', 'cached_pixels', 'Originals', 'EpochDL', 'ImagesDL', 'use_image_cache']
 
 # %% ../nbs/10b_image_cache.ipynb #890a6f4f
+import hashlib
 import os
 import random
 import shutil
@@ -105,17 +106,22 @@ def cached_pixels(
 
 # %% ../nbs/10b_image_cache.ipynb #93151b18
 class Originals:
-    "Images in their own size, decoded once per machine: `originals[i]` is the i-th, as `image_type` opens it."
+    "Images not yet made square, decoded once per machine: `originals[i]` is the i-th, as `image_type` opens it."
     def __init__(
         self,
         files: list[Path],
-        sizes: np.ndarray, # images × (width, height)
+        sizes: np.ndarray, # images × (width, height), their own, or others to resize them to
         image_type: type[PILImage] = OwnImage, # opens them
     ):
-        n_bytes = sizes.prod(axis=1).astype(int) * 3
+        n_bytes, wanted = sizes.prod(axis=1).astype(int) * 3, dict(zip(files, map(tuple, sizes.tolist())))
         self.sizes, self.ends = sizes, np.cumsum(n_bytes)
-        what = f"{image_type.__name__} original"
-        path = _decode_once(files, what, lambda f: np.asarray(_decode(f, image_type)), int(n_bytes.sum()))
+
+        def decode(file):
+            image = _decode(file, image_type)
+            return np.asarray(image if image.size == wanted[file] else image.resize(wanted[file], PIL.Image.BILINEAR))
+
+        what = f"{image_type.__name__} original {hashlib.sha256(sizes.tobytes()).hexdigest()}"
+        path = _decode_once(files, what, decode, int(n_bytes.sum()))
         self.bytes = None if path is None else _mapped(path, int(n_bytes.sum())).numpy()
 
     def __getitem__(self, i: int) -> PILImage:
@@ -184,12 +190,19 @@ class ImagesDL(EpochDL):
         return image2tensor(resize.encodes(self.originals[row]))
 
 # %% ../nbs/10b_image_cache.ipynb #0a1a9804
+def _near_sizes(sizes: np.ndarray, img_size: int, resize_method: str) -> np.ndarray: # images × (width, height)
+    "The sizes at which images are as large as their crops: the shorter side is `img_size`; the longer one, if padded."
+    side = sizes.max(axis=1) if resize_method == "pad" else sizes.min(axis=1)
+    return np.maximum((sizes * img_size / side[:, None]).round().astype(int), 1)
+
+
 def use_image_cache(
     dls: DataLoaders, # of `ImagesDL`s, whose items have a `path`
     sizes: dict[Path, tuple[int, int]], # width and height of each file, as it is opened
     img_size: int, # pixels, both ways
     resize_method: str, # crop, squish or pad
     image_type: type[PILImage] = OwnImage, # opens them
+    near: bool = False, # resize images once, before they are cropped or padded: faster, and slightly other pixels
 ) -> bool: # whether there is one; `False` where the disk is too full
     "Let `dls` read from the image cache, from GPU memory where they fit into a quarter of what is free."
     files = sorted(sizes)
@@ -197,6 +210,7 @@ def use_image_cache(
     sizes = np.array([sizes[file] for file in files])
     shifted = resize_method != "squish" and bool((sizes[:, 0] != sizes[:, 1]).any())
     pixels = cached_pixels(files, img_size, resize_method, image_type)
+    if near: sizes = _near_sizes(sizes, img_size, resize_method)
     originals = Originals(files, sizes, image_type) if shifted and pixels is not None else None
     if pixels is None or originals is not None and originals.bytes is None: return False
     if dls.device.type == "cuda" and pixels.nbytes < torch.cuda.mem_get_info(dls.device)[0] / 4:

@@ -73,8 +73,8 @@ class FineTuneConfig(Recipe):
                         description="number of this repetition: other training, same split")
     precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
         "auto", description="auto is 16 bits on a GPU; on a CPU that has bf16, the faster for the model; else fp32")
-    image_cache: Literal["auto", "off"] = Field(
-        "auto", description="decode each image once per machine, or in each epoch")
+    image_cache: Literal["auto", "near", "off"] = Field(
+        "auto", description="decode each image once per machine; near: resize it once, too, and crop then; or neither")
     save_preds: bool = Field(False, description="keep the validation predictions, beside the run's JSON file")
     save_model: bool = Field(False, description="keep the trained model, beside the run's JSON file")
     wandb_project: str = Field("fine_tune_timm", description="Weights & Biases project")

@@ -24,7 +24,7 @@ import torch
 from measure import alternate, line, report
 from tables import memory
 
-from best_vision_models import probe
+import best_vision_models.probe as probe
 from best_vision_models.datasets import make_dls, understand_images
 from best_vision_models.image_cache import cached_pixels
 

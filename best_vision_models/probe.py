@@ -127,7 +127,7 @@ def _in_half(features: np.ndarray) -> np.ndarray: # float16; float32 where a num
     with np.errstate(over="ignore"): half = features.astype("float16")
     return half if np.isfinite(half).all() else features
 
-
+# %% ../nbs/11b_probe.ipynb #2de3abc8
 def frozen_features(
     net: torch.nn.Module, # a timm model with a linear head
     dls: DataLoaders, # of these images, as `make_dls` gives it, with the model's normalisation

@@ -21,6 +21,7 @@ from unittest.mock import patch
 import numpy as np
 import timm
 import torch
+from limit import DEVICE, FORMATS
 from measure import alternate, line, report
 from tables import memory
 
@@ -28,8 +29,6 @@ import best_vision_models.probe as probe
 from best_vision_models.datasets import make_dls, understand_images
 from best_vision_models.image_cache import cached_pixels
 
-FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 FEATURES = 1280 # of EfficientNet-Lite
 
 
@@ -38,7 +37,7 @@ def bare(net, pixels: torch.Tensor, precision: str, memory_format: str, size: in
     kind, form = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision), FORMATS[memory_format]
     mean, std = (torch.tensor(net.pretrained_cfg[name], device=DEVICE)[:, None, None] for name in ("mean", "std"))
     net.to(DEVICE, memory_format=form).eval()
-    with torch.inference_mode(), torch.autocast(DEVICE, kind, enabled=kind is not None):
+    with torch.inference_mode(), torch.autocast(DEVICE.type, kind, enabled=kind is not None):
         for batch in pixels.split(size):
             x = ((batch.to(DEVICE) / 255 - mean) / std).to(memory_format=form)
             net.forward_head(net.forward_features(x), pre_logits=True).cpu()
@@ -48,7 +47,7 @@ def model_line(name: str, images, img_size: int, repeats: int) -> dict:
     "Features of all images, from nothing, against the best form of the bare loop."
     dls, net = make_dls(images, img_size=img_size, resize_method="squish"), timm.create_model(name)
     pixels = cached_pixels(list(images.table.path), img_size, "squish", images.opened_by)
-    kinds = ("fp32", "bf16") if DEVICE == "cpu" else ("fp32", "fp16", "bf16")
+    kinds = ("fp32", "bf16") if DEVICE.type == "cpu" else ("fp32", "fp16", "bf16")
     forms = {" ".join(form): form for form in itertools.product(kinds, FORMATS)}
 
     def ours():

@@ -8,22 +8,18 @@ beforehand: that costs one decoding of each image, once per machine; how long it
 Where images are cropped at random places, `near` (resized once, then cropped) is measured, too: its speed, how far its
 pixels are from fastai's, and the errors of ten trainings of each, 40 steps from a probe at 128 px, with equal seeds.
 """
-import contextlib
 import os
 import random
-import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import torch
-from measure import MIRROR, alternate, compared, line, report
-from scipy.stats import ttest_rel
+from measure import MIRROR, alternate, compared, report
+from pairs import paired
 
 from best_vision_models.datasets import get_dls
-from best_vision_models.fine_tune import fine_tune
-from best_vision_models.settings import read_config
 
 
 def find_images(folder: str | None) -> list[str]: # data sets that can be measured here
@@ -67,25 +63,6 @@ def levels_apart(dataset: str) -> float: # of 255, a pixel's mean
     return (found[0] - found[1]).abs().mean().item()
 
 
-def error_line(dataset: str, repeats: int = 10) -> dict:
-    "Seconds and errors of trainings with exact and with near crops, taken in turn."
-    rows = {"auto": [], "near": []}
-    for repeat in range(1, repeats + 1):
-        for image_cache, done in rows.items():
-            config = read_config(dataset=dataset, model_name="tf_efficientnet_lite0.in1k", head="linear", start="probe",
-                                 steps=40, learning_rate=1e-3, img_size=128, repeat=repeat, image_cache=image_cache)
-            with contextlib.redirect_stdout(sys.stderr): done.append(fine_tune(config))
-    errors = {name: [row["error_rate"] for row in done] for name, done in rows.items()}
-    exact, near = (statistics.median(row["fit_time"] for row in rows[name]) for name in ("auto", "near"))
-    more = [a - b for a, b in zip(errors["near"], errors["auto"], strict=True)]
-    found = line(f"{dataset}, 40 steps with near crops against exact ones", near, exact, exact / near, "s",
-                 errors=errors, mean_difference=statistics.mean(more), spread=statistics.stdev(errors["auto"]),
-                 p=float(ttest_rel(errors["near"], errors["auto"]).pvalue), levels_apart=levels_apart(dataset))
-    print(f"  errors: {found['mean_difference']:+.4f}, spread {found['spread']:.4f}, p {found['p']:.2f}; a pixel is "
-          f"{found['levels_apart']:.1f} of 255 apart", flush=True)
-    return found
-
-
 def main():
     lines, making, near = [], [], []
     os.environ["BVM_CACHE"] = tempfile.mkdtemp()
@@ -95,7 +72,10 @@ def main():
             lines, making = lines + more, making + [made]
             if more[0]["shifted"]:
                 lines += measure(dataset, resize_method, "near")[0]
-                near.append(error_line(dataset))
+                near.append({"levels_apart": levels_apart(dataset), **paired(
+                    f"{dataset}, 40 steps with near crops against exact ones", "image_cache", "near", "auto", 10,
+                    dataset=dataset, model_name="tf_efficientnet_lite0.in1k", head="linear", start="probe", steps=40,
+                    learning_rate=1e-3, img_size=128)})
     report("images", lines, making=making, near=near)
 
 

@@ -62,7 +62,8 @@ def page_cell(cell: dict, page: str, chapter: bool, folder: Path, picture: Path)
     if re.match(r"#\| ?(hide|default_exp)", source): return None
     if cell["cell_type"] != "code": return {**cell, "source": with_links(without_expressions(source), folder)}
     cell["source"] = re.sub(r"(?m)^#\|.*\n?", "", source)
-    cell["outputs"] = page_outputs(cell["outputs"], picture)
+    shown = [] if re.search(r"(?m)^#\| ?output: false", source) else cell["outputs"] # such as a progress bar
+    cell["outputs"] = page_outputs(shown, picture)
     cell["metadata"]["tags"] = code_tags(cell, page, chapter)
     return cell
 

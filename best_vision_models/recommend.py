@@ -41,7 +41,7 @@ from best_vision_models.rounds import (
     expected_gain,
     looks_within,
     next_round,
-    step_seconds,
+    run_cost,
 )
 from .run_sweep import ray_cluster, run_sweep
 from .runs import json_types, read_run_files, write_run
@@ -168,7 +168,7 @@ class Question:
         if standing.empty: raise BadInput("no candidate could be judged")
         return standing
 
-    def cost(self) -> pd.Series: return step_seconds(self.standing(), self.step_cost)
+    def cost(self) -> pd.DataFrame: return run_cost(self.standing(), self.step_cost)
 
     def judged(self) -> set[str]: # names of models
         try: return set(self.standing().model_name)
@@ -181,13 +181,15 @@ class Question:
         rate = {"learning_rate": learning_rate} if steps else {}
         return {"model_name": name, "img_size": self.sizes[name], "steps": steps, "dataset": dataset, **rate}
 
-    def sweep(self, kind: str, run: Callable, trials: list[dict]) -> Path: # `kind`: probes, steps or races
-        "Do what is missing of some trials, in a folder named by what they are, until shortly before the end."
+    def sweep(
+        self, kind: str, run: Callable, trials: list[dict], reserve: float = 0, # `kind`: probes, steps or races
+    ) -> Path:
+        "Do what is missing of some trials, in a folder named by what they are, until `reserve` seconds before the end."
         folder = self.out / kind / config_key({"trials": trials})
         same = self.settings | ({"save_preds": True} if kind == "races" else {})
         spec = {"method": "grid", "parameters": {name: {"value": value} for name, value in same.items()} | {
             "trial": {"values": list(range(len(trials)))}}}
-        run = partial(run, trials=trials, deadline=self.clock.deadline - OVERHEAD)
+        run = partial(run, trials=trials, deadline=self.clock.deadline - OVERHEAD - reserve)
         status = run_sweep(spec, folder, min(self.agents, len(trials)), run=run) # one has all threads
         self.stopped |= status["left"] > status["crashed"] and self.clock.left > OVERHEAD # a crashed run is left, too
         return folder
@@ -259,7 +261,7 @@ def race(question: Question):
         question.say(f"training {len(planned)} times: " + ", ".join(
             f"{name} for {steps} steps at {rate:g}" for name, steps, rate, _ in planned))
         question.sweep("races", race_run, [question.trial(name, steps, question.judges(number), rate)
-                                           for name, steps, rate, number in planned])
+                                           for name, steps, rate, number in planned], question.cost().beside.max())
         question.done |= set(planned)
 
 # %% ../nbs/18_recommend.ipynb #58c5b5b6
@@ -292,10 +294,12 @@ def conclude(question: Question) -> tuple[dict, dict]: # the answer, as `recomme
         standing = standing[standing.steps == 0].reset_index(drop=True)
         found = [last_training(question, standing.iloc[0])]
     kept, cost, each = found[0], question.cost(), found[0].get("step_seconds", 0)
-    try: kept = _if_time(question, standing.iloc[0], "kept", 5 + 1.1 * each * standing.steps[0])
+    try: kept = _if_time(question, standing.iloc[0], "kept",
+                             5 + 1.1 * each * standing.steps[0] + cost.beside[standing.model_name[0]])
     except TimeoutError as error: not_done.append(f"training on the images held back, too ({error})")
     for other in standing[standing.model_name != standing.model_name[0]].head(1).itertuples():
-        try: found.append(_if_time(question, other, "last", OVERHEAD + 1.5 * other.steps * cost[other.model_name]))
+        try: found.append(_if_time(question, other, "last", OVERHEAD + cost.beside[other.model_name]
+                                           + 1.5 * other.steps * cost.step[other.model_name]))
         except TimeoutError as error: not_done.append(f"a comparison with {other.model_name}, the next ({error})")
     wrong = [mistakes(row["preds"]["preds"], row["preds"]["targets"]) for row in found]
     if missing := [name for name in question.names if name not in set(standing.model_name)]:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RATES', 'FIRST_ROUNDS', 'TOGETHER', 'SHARE', 'STEP_COST', 'OVERHEAD', 'Clock', 'looks_within', 'affordable',
-           'step_seconds', 'next_round', 'expected_gain']
+           'run_cost', 'next_round', 'expected_gain']
 
 # %% ../nbs/17e_rounds.ipynb #ae5f0ace
 import time
@@ -58,18 +58,20 @@ def affordable(
     return n, n_models
 
 # %% ../nbs/17e_rounds.ipynb #5786c1d4
-def step_seconds(
+def run_cost(
     standing: pd.DataFrame, # as `standings` gives it
     times: float = STEP_COST, # a step takes so many times as long as the features of its images
     batch_size: int = 32,
-) -> pd.Series: # by `model_name`
-    "What a training step takes with each model, by what its probe took."
-    return times * batch_size * standing[standing.steps == 0].set_index("model_name").seconds_an_image
+) -> pd.DataFrame: # by `model_name`: `step` and `beside`, seconds
+    "What a training takes for a step, and beside its steps: the head is solved, and at most half of the images judge."
+    probes = standing[standing.steps == 0].set_index("model_name")
+    return pd.DataFrame({"step": times * batch_size * probes.seconds_an_image,
+                         "beside": probes.seconds - probes.judges * probes.seconds_an_image / 2})
 
 
 def next_round(
     standing: pd.DataFrame, # as `standings` gives it
-    cost: pd.Series, # as `step_seconds` gives it
+    cost: pd.DataFrame, # as `run_cost` gives it
     n_judges: int, # groups of images that judge in turn
     done: set[tuple], # (model_name, steps, learning_rate, judges) of runs there are
     agents: int, # runs at a time
@@ -79,7 +81,7 @@ def next_round(
     probes, trained = standing[standing.steps == 0], standing[standing.steps > 0]
 
     def fits(planned, lasts=2): # the last training is done twice: judged, then kept
-        each = [steps * cost[name] for name, steps, _, _ in planned]
+        each = [steps * cost.step[name] + cost.beside[name] for name, steps, _, _ in planned]
         price = sum(each) / (TOGETHER if min(agents, len(planned)) > 1 else 1)
         return price + lasts * max(each) + 2 * OVERHEAD < seconds
 

@@ -181,9 +181,7 @@ class Question:
         rate = {"learning_rate": learning_rate} if steps else {}
         return {"model_name": name, "img_size": self.sizes[name], "steps": steps, "dataset": dataset, **rate}
 
-    def sweep(
-        self, kind: str, run: Callable, trials: list[dict], reserve: float = 0, # `kind`: probes, steps or races
-    ) -> Path:
+    def sweep(self, kind: str, run: Callable, trials: list[dict], reserve: float = 0) -> Path: # probes, steps, races
         "Do what is missing of some trials, in a folder named by what they are, until `reserve` seconds before the end."
         folder = self.out / kind / config_key({"trials": trials})
         same = self.settings | ({"save_preds": True} if kind == "races" else {})

@@ -296,7 +296,7 @@ def effects_with_intervals(
     figure.add_vline(1, line_dash="dot", line_color="#7f7f7f")
     figure.update_layout(title=title, height=max(360, 34 * len(table) + 160), template="plotly_white")
     figure.update_xaxes(title_text="error, as a multiple of the baseline's", type="log",
-                        tickvals=[0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.5, 2, 3, 5, 10])
+                        tickvals=[0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.5, 2, 3, 5, 10])
     figure.update_yaxes(autorange="reversed")
     return finish(figure).update_layout(margin_l=140)
 

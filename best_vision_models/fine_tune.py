@@ -196,7 +196,7 @@ def _train(config: FineTuneConfig, model: TimmModel, images: Images, accumulate:
     metrics = [accuracy_multi, FBetaMulti(beta=2)] if several else [error_rate, accuracy]
     if config.repeat > 1: torch.manual_seed(training_seed) # the split has just set it to `seed`
     with _loading(config, model): learn = make_learner(config, model, dls, metrics=metrics, cbs=cbs)
-    precision, order = find_form(config.precision, learn.model, model.weights, config.img_size)
+    precision, order = find_form(config.precision, learn.model, model.weights, config.img_size, dls.train.bs)
     learn.add_cbs({"fp16": [MixedPrecision()], "bf16": [BF16()]}.get(precision, []))
     if model.pools: learn.model.to(memory_format=order)
     frozen, free, steps = _n_epochs(config)

@@ -40,7 +40,7 @@ def _step_seconds(net: torch.nn.Module, x: torch.Tensor, form: str) -> float:
 def try_forms(
     net: torch.nn.Module, # to be trained; stays as it is
     img_size: int, # pixels, both ways
-    n: int = 8, # images in a step
+    n: int, # images in a step
 ) -> dict[str, float]: # seconds, by form
     "How long a training step takes in each form on this machine's CPU."
     net = copy.deepcopy(net).cpu().train().requires_grad_(True)
@@ -49,15 +49,15 @@ def try_forms(
         return {form: _step_seconds(net, x, form) for form in FORMS}
 
 # %% ../nbs/11d_precision.ipynb #cb8ad3f6
-def _tried(net: torch.nn.Module, name: str, img_size: int) -> dict[str, float]: # as `try_forms`
-    what = f"{name} {img_size} {platform.node()} {torch.get_num_threads()} {torch.__version__}"
+def _tried(net: torch.nn.Module, name: str, img_size: int, n: int) -> dict[str, float]: # as `try_forms`
+    what = f"{name} {img_size} {n} {platform.node()} {torch.get_num_threads()} {torch.__version__}"
     path = cache_dir() / "precision" / f"{hashlib.sha256(what.encode()).hexdigest()}.json"
     with suppress(OSError, ValueError): return json.loads(path.read_text())
-    seconds = try_forms(net, img_size)
+    seconds = try_forms(net, img_size, n)
     with suppress(BadInput): replace_file(path, json.dumps(seconds))
     best = min(seconds, key=seconds.get)
     others = ", ".join(f"{form} {spent:.2f} s" for form, spent in seconds.items() if form != best)
-    print(f"{name} at {img_size} px trains in {best} here: {seconds[best]:.2f} s for a step of 8 images ({others})",
+    print(f"{name} at {img_size} px trains in {best} here: {seconds[best]:.2f} s for a step of {n} images ({others})",
           file=sys.stderr, flush=True)
     return seconds
 
@@ -67,10 +67,11 @@ def find_form(
     net: torch.nn.Module, # to be trained
     name: str, # of its weights or architecture
     img_size: int, # pixels, both ways
+    n: int, # images in a step
 ) -> tuple[str, torch.memory_format]: # fp32, fp16 or bf16, and the order of its weights in memory
     "In what to train: as asked, or what `auto` means for this network on this machine."
     found = find_precision(precision)
     if precision == "auto" and found == "bf16" and not torch.cuda.is_available():
-        seconds = _tried(net, name, img_size)
+        seconds = _tried(net, name, img_size, n)
         return FORMS[min(seconds, key=seconds.get)]
     return found, torch.contiguous_format if precision == "fp32" else torch.channels_last

@@ -42,6 +42,7 @@ from best_vision_models.rounds import (
     looks_within,
     next_round,
     run_cost,
+    run_seconds,
 )
 from .run_sweep import ray_cluster, run_sweep
 from .runs import json_types, read_run_files, write_run
@@ -160,6 +161,8 @@ class Question:
     @property
     def names(self) -> list[str]: return list(self.sizes)
 
+    def n_judges(self) -> int: return judging(self.folds).max() + 1
+
     def judges(self, number: int) -> str: return str(self.out / "judges" / f"judges{number}.csv")
 
     def standing(self) -> pd.DataFrame:
@@ -249,8 +252,8 @@ def time_steps(question: Question) -> float: # a training step takes so many tim
 # %% ../nbs/18_recommend.ipynb #1caacc34
 def race(question: Question):
     "Train those that are ahead, round by round, as long as the minutes last."
-    def plan(cost): return next_round(question.standing(), cost, judging(question.folds).max() + 1, question.done,
-                                      question.agents, question.clock.left)
+    def plan(cost): return next_round(question.standing(), cost, question.n_judges(), question.done, question.agents,
+                                      question.clock.left)
 
     if not question.stopped and plan(question.cost() / 2): question.step_cost = time_steps(question)
     while not question.stopped:
@@ -296,8 +299,8 @@ def conclude(question: Question) -> tuple[dict, dict]: # the answer, as `recomme
                              5 + 1.1 * each * standing.steps[0] + cost.beside[standing.model_name[0]])
     except TimeoutError as error: not_done.append(f"training on the images held back, too ({error})")
     for other in standing[standing.model_name != standing.model_name[0]].head(1).itertuples():
-        try: found.append(_if_time(question, other, "last", OVERHEAD + cost.beside[other.model_name]
-                                           + 1.5 * other.steps * cost.step[other.model_name]))
+        try: found.append(_if_time(question, other, "last", OVERHEAD + run_seconds(cost, other.model_name,
+                                                                            1.5 * other.steps)))
         except TimeoutError as error: not_done.append(f"a comparison with {other.model_name}, the next ({error})")
     wrong = [mistakes(row["preds"]["preds"], row["preds"]["targets"]) for row in found]
     if missing := [name for name in question.names if name not in set(standing.model_name)]:
@@ -308,7 +311,7 @@ def conclude(question: Question) -> tuple[dict, dict]: # the answer, as `recomme
     units = np.array([unit[file] for file in found[0]["preds"]["files"]])
     best, *next_best = [_row_of(row, of, units) for row, of in zip(found, wrong)]
     wrong = [np.bincount(units, of) for of in wrong] # images that belong together count as one
-    planned = next_round(standing, cost, judging(question.folds).max() + 1, question.done, question.agents, 600)
+    planned = next_round(standing, cost, question.n_judges(), question.done, question.agents, 600)
     grown = float(np.clip(standing.set_index("model_name").grown.dropna()[best["model_name"]], *GROWTH))
     return {"dataset": question.images.name, "several": question.images.several, "best": best,
             "runner_up": next_best[0] if next_best else None, "p": compare(*wrong) if next_best else None,

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RATES', 'FIRST_ROUNDS', 'TOGETHER', 'SHARE', 'STEP_COST', 'OVERHEAD', 'Clock', 'looks_within', 'affordable',
-           'run_cost', 'next_round', 'expected_gain']
+           'run_cost', 'run_seconds', 'next_round', 'expected_gain']
 
 # %% ../nbs/17e_rounds.ipynb #ae5f0ace
 import time
@@ -69,6 +69,10 @@ def run_cost(
                          "beside": probes.seconds - probes.judges * probes.seconds_an_image / 2})
 
 
+def run_seconds(cost: pd.DataFrame, name: str, steps: float) -> float: # of a model's training; `cost` as of `run_cost`
+    return steps * cost.step[name] + cost.beside[name]
+
+
 def next_round(
     standing: pd.DataFrame, # as `standings` gives it
     cost: pd.DataFrame, # as `run_cost` gives it
@@ -81,7 +85,7 @@ def next_round(
     probes, trained = standing[standing.steps == 0], standing[standing.steps > 0]
 
     def fits(planned, lasts=2): # the last training is done twice: judged, then kept
-        each = [steps * cost.step[name] + cost.beside[name] for name, steps, _, _ in planned]
+        each = [run_seconds(cost, name, steps) for name, steps, _, _ in planned]
         price = sum(each) / (TOGETHER if min(agents, len(planned)) > 1 else 1)
         return price + lasts * max(each) + 2 * OVERHEAD < seconds
 

@@ -21,7 +21,7 @@ from unittest.mock import patch
 import numpy as np
 import timm
 import torch
-from limit import DEVICE, FORMATS
+from limit import DEVICE, DTYPES, FORMATS, PRECISIONS
 from measure import alternate, line, report
 from tables import memory
 
@@ -34,7 +34,7 @@ FEATURES = 1280 # of EfficientNet-Lite
 
 def bare(net, pixels: torch.Tensor, precision: str, memory_format: str, size: int = 64):
     "The body over all pixels, normalised and nothing else."
-    kind, form = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision), FORMATS[memory_format]
+    kind, form = DTYPES.get(precision), FORMATS[memory_format]
     mean, std = (torch.tensor(net.pretrained_cfg[name], device=DEVICE)[:, None, None] for name in ("mean", "std"))
     net.to(DEVICE, memory_format=form).eval()
     with torch.inference_mode(), torch.autocast(DEVICE.type, kind, enabled=kind is not None):
@@ -47,8 +47,7 @@ def model_line(name: str, images, img_size: int, repeats: int) -> dict:
     "Features of all images, from nothing, against the best form of the bare loop."
     dls, net = make_dls(images, img_size=img_size, resize_method="squish"), timm.create_model(name)
     pixels = cached_pixels(list(images.table.path), img_size, "squish", images.opened_by)
-    kinds = ("fp32", "bf16") if DEVICE.type == "cpu" else ("fp32", "fp16", "bf16")
-    forms = {" ".join(form): form for form in itertools.product(kinds, FORMATS)}
+    forms = {" ".join(form): form for form in itertools.product(PRECISIONS, FORMATS)}
 
     def ours():
         with tempfile.TemporaryDirectory() as folder, kept_in(folder):

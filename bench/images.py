@@ -1,6 +1,6 @@
 """Images per second into the training loop: fastai's own loader against the image cache, without and with two workers.
 
-    python bench/images.py [DIR]     DIR holds `pets` and `planet`, as BVM_IMAGES has them; digits need nothing
+    python bench/images.py     BVM_IMAGES holds `pets` and `planet`; digits need nothing
 
 One epoch of training batches is drawn and nothing is trained, at 224 px, 32 images a batch. The cache is made
 beforehand: that costs one decoding of each image, once per machine; how long it took is in the results.
@@ -10,27 +10,14 @@ pixels are from fastai's, and the errors of ten trainings of each, 40 steps from
 """
 import os
 import random
-import sys
 import tempfile
 import time
-from pathlib import Path
 
 import torch
-from measure import MIRROR, alternate, compared, report
+from measure import alternate, compared, find_images, report
 from pairs import paired
 
 from best_vision_models.datasets import get_dls
-
-
-def find_images(folder: str | None) -> list[str]: # data sets that can be measured here
-    "Points BVM_IMAGES at the images there are; what isn't there is said."
-    links = Path(tempfile.mkdtemp())
-    for name in ("pets", "planet"):
-        images = Path(folder) / name if folder else MIRROR / f"{name}_sample"
-        if images.is_dir(): (links / name).symlink_to(images.resolve())
-        else: print(f"{name}: not measured, its images are not here (give a folder that holds {name}/)")
-    os.environ["BVM_IMAGES"] = str(links)
-    return [*(path.name for path in sorted(links.iterdir())), "digits"]
 
 
 def one_epoch(dl) -> int: return sum(len(batch[1]) for batch in dl)
@@ -66,7 +53,7 @@ def levels_apart(dataset: str) -> float: # of 255, a pixel's mean
 def main():
     lines, making, near = [], [], []
     os.environ["BVM_CACHE"] = tempfile.mkdtemp()
-    for dataset in find_images(sys.argv[1] if len(sys.argv) > 1 else None):
+    for dataset in find_images(os.environ.get("BVM_IMAGES")):
         for resize_method in ("squish", "crop"):
             more, made = measure(dataset, resize_method)
             lines, making = lines + more, making + [made]

@@ -1,7 +1,7 @@
-"""The machine's own limit: a bare PyTorch loop over one batch in memory, in each precision and memory format; and how
-much of the best of them `fine_tune` reaches.
+"""The machine's own limit: a bare PyTorch loop over one batch in memory, in 32 bits and in 16 where it has them, in
+each memory format; and how much of the best of them `fine_tune` reaches.
 
-    python bench/limit.py [--models NAME …] [--dataset digits] [--img_size 64] [--repeats 5] [--compile]
+    python bench/limit.py [--models NAME …] [--dataset pets] [--img_size 224] [--repeats 5] [--compile]
 
 The loop has the model, head, loss and optimizer of `fine_tune`, and nothing else: no data, no metrics, no callbacks.
 `share` is the time that the best form of the loop would need for the batches of a run (one epoch with the body frozen,
@@ -10,6 +10,7 @@ one with all of it, each with a validation) over the run's own `fit_time`. On a 
 import argparse
 import contextlib
 import itertools
+import os
 import statistics
 import sys
 import time
@@ -18,15 +19,18 @@ import torch
 from fastai.data.core import DataLoaders
 from fastai.losses import CrossEntropyLossFlat
 from gpu_speed import Noise
-from measure import line, report
+from measure import find_images, line, report
 
 from best_vision_models.fine_tune import fine_tune, make_learner
 from best_vision_models.models import find_model
+from best_vision_models.probe import find_precision
 from best_vision_models.settings import read_config
 
 MODELS = ["resnet18", "resnet26d", "tf_efficientnet_lite0", "convnext_tiny", "vit_small_patch16_224"]
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+PRECISIONS = list(dict.fromkeys(["fp32", find_precision()])) # 16 bits only where the machine calculates in them
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class Bare:
@@ -40,7 +44,7 @@ class Bare:
         self.net = learn.model.to(DEVICE, memory_format=FORMATS[memory_format])
         if compiled: self.net = torch.compile(self.net)
         self.x, self.y = noise.batch[0].to(memory_format=FORMATS[memory_format]), noise.batch[1]
-        self.cast = torch.autocast(DEVICE.type, torch.bfloat16, enabled=precision == "bf16")
+        self.cast = torch.autocast(DEVICE.type, DTYPES.get(precision), enabled=precision in DTYPES)
 
     def train(self, frozen: bool):
         self.learn.freeze() if frozen else self.learn.unfreeze() # both make an optimizer that knows what is trained
@@ -72,7 +76,7 @@ def limits(config, compiled: bool, repeats: int) -> dict[tuple, dict[str, list[f
     "Each form of the loop, taken in turn; one after the other in memory."
     found = {}
     for _ in range(repeats):
-        for form in itertools.product(("fp32", "bf16"), FORMATS, (False, True) if compiled else (False,)):
+        for form in itertools.product(PRECISIONS, FORMATS, (False, True) if compiled else (False,)):
             bare = Bare(config, *form)
             for what in ("frozen", "training", "validation"):
                 found.setdefault(form, {}).setdefault(what, []).append(bare.seconds(what))
@@ -82,8 +86,9 @@ def limits(config, compiled: bool, repeats: int) -> dict[tuple, dict[str, list[f
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=MODELS)
-    parser.add_argument("--dataset", default="digits", help="one that fine_tune takes, with one label an image")
-    parser.add_argument("--img_size", type=int, default=64)
+    dataset = find_images(os.environ.get("BVM_IMAGES"))[0] # digits, at 64 px, where there are no photos
+    parser.add_argument("--dataset", default=dataset, help="one that fine_tune takes, with one label an image")
+    parser.add_argument("--img_size", type=int, default=64 if dataset == "digits" else 224)
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--compile", action="store_true")

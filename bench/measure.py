@@ -1,7 +1,9 @@
 "What every measurement shares: alternated timings, the machine's name, a file of results."
 import json
+import os
 import platform
 import statistics
+import tempfile
 import time
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,6 +15,17 @@ RESULTS = Path(__file__).parent / "results"
 # The samples of Pets and Planet, where they stand beside the checkout.
 MIRROR = Path(__file__).parents[2] / "shared" / "data" / "images"
 LIBRARIES = ("torch", "fastai", "timm", "pandas", "pillow", "ray", "wandb")
+
+
+def find_images(folder: str | None = None) -> list[str]: # data sets that can be measured here; digits always can
+    "Points BVM_IMAGES at the photos there are, in `folder` or beside the checkout; what isn't there is said."
+    links = Path(tempfile.mkdtemp())
+    for name in ("pets", "planet"):
+        images = Path(folder) / name if folder else MIRROR / f"{name}_sample"
+        if images.is_dir(): (links / name).symlink_to(images.resolve())
+        else: print(f"{name}: not measured, its images are not here (BVM_IMAGES names a folder that holds {name}/)")
+    os.environ["BVM_IMAGES"] = str(links)
+    return [*(path.name for path in sorted(links.iterdir())), "digits"]
 
 
 def alternate(times: int, **sides) -> dict[str, list[float]]: # seconds of each side, each time

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
-from measure import MIRROR, line, report
+from measure import find_images, line, report
 
 from best_vision_models.images import images_path
 from best_vision_models.run_sweep import run_sweep
@@ -123,14 +123,8 @@ def used_line(dataset: str) -> dict:
 
 def main():
     lines, stages = [], {}
-    for dataset in sys.argv[1:] or ["digits", "planet"]:
-        if dataset == "planet":
-            if not (MIRROR / "planet_sample").is_dir() and "BVM_IMAGES" not in os.environ:
-                print("planet: not measured, its images are not here (set BVM_IMAGES)")
-                continue
-            if "BVM_IMAGES" not in os.environ:
-                os.environ["BVM_IMAGES"] = tempfile.mkdtemp()
-                (Path(os.environ["BVM_IMAGES"]) / "planet").symlink_to((MIRROR / "planet_sample").resolve())
+    there = find_images(os.environ.get("BVM_IMAGES"))
+    for dataset in sys.argv[1:] or [name for name in ("digits", "planet") if name in there]:
         images_path(dataset)
         with ExitStack() as stack:
             folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]

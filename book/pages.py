@@ -81,7 +81,9 @@ def trains(cells: list[dict], folder: Path) -> bool:
 
 def run_it(page: str, training: bool) -> dict:
     "What to type to run a chapter, from an empty folder and a plain environment."
-    package = '"best-vision-models[train]"' if training else "best-vision-models"
+    package, address = f"best-vision-models{'[train]' * training}", repository()
+    if address: package += f" @ git+{address}" # what is there, also before it is in the registry
+    if training or address: package = f'"{package}"'
     return markdown("## Run it\n\nIn a folder of your own, with the downloaded notebook; then change what you like.\n\n"
                     f"```\npip install {package} jupyter\njupyter lab {page}.ipynb\n```", "run-it")
 

@@ -19,11 +19,11 @@ from best_vision_models.sweep_files import read_sweep
 from best_vision_models.sweeps import sweep_configs
 
 # The article's grid: 86 models x 2 learning rates x 2 poolings x 3 repeats x 2 data sets.
-ARTICLE = {"model": 86, "learning_rate": 2, "pool": 2, "repeat": 3, "dataset": 2}
+ARTICLE = {"network": 86, "learning_rate": 2, "pool": 2, "repeat": 3, "dataset": 2}
 
 
 def grid(n_models: int) -> dict:
-    sizes = {**ARTICLE, "model": n_models}
+    sizes = {**ARTICLE, "network": n_models}
     return {"method": "grid", "parameters": {name: {"values": list(range(size))} for name, size in sizes.items()}}
 
 

@@ -53,7 +53,7 @@ prepare: .venv/ready
 	$(BIN)/nbdev-clean
 	$(NBCONVERT) --to markdown --no-input --output-dir . --output README \
 	  --NbConvertApp.output_files_dir=nbs/images nbs/index.ipynb
-	sed -E -i.bak -e '/<style/,/<\/style>/d' -e 's#\]\((([a-z_0-9]+\.(ipynb|md)|images/[a-z_0-9]+\.png))\)#](nbs/\1)#g' README.md && rm README.md.bak
+	sed -E -i.bak -e '/<style/,/<\/style>/d' -e 's~\]\((([a-z_0-9]+\.(ipynb|md)(#[a-z-]+)?|images/[a-z_0-9]+\.png))\)~](nbs/\1)~g' README.md && rm README.md.bak
 
 .PHONY: help run site test bench prepare
 

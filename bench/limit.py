@@ -30,6 +30,7 @@ MODELS = ["resnet18", "resnet26d", "tf_efficientnet_lite0", "convnext_tiny", "vi
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 PRECISIONS = list(dict.fromkeys(["fp32", find_precision()])) # 16 bits only where the machine calculates in them
+PARTS = ["frozen", "training", "validation"]
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -72,15 +73,12 @@ class Bare:
         return (time.perf_counter() - began) / batches
 
 
-def limits(config, compiled: bool, repeats: int) -> dict[tuple, dict[str, list[float]]]: # seconds a batch
-    "Each form of the loop, taken in turn; one after the other in memory."
-    found = {}
-    for _ in range(repeats):
-        for form in itertools.product(PRECISIONS, FORMATS, (False, True) if compiled else (False,)):
-            bare = Bare(config, *form)
-            for what in ("frozen", "training", "validation"):
-                found.setdefault(form, {}).setdefault(what, []).append(bare.seconds(what))
-    return found
+def best_of_loop(config, compiled: bool, found: dict[tuple, dict[str, list[float]]]) -> dict[str, float]: # seconds
+    "What a batch takes in the fastest form of the loop; each is taken in turn, and added to `found`."
+    for form in itertools.product(PRECISIONS, FORMATS, (False, True) if compiled else (False,)):
+        bare = Bare(config, *form) # one after the other in memory
+        for what in PARTS: found.setdefault(form, {}).setdefault(what, []).append(bare.seconds(what))
+    return {what: min(of[what][-1] for of in found.values()) for what in PARTS}
 
 
 def main():
@@ -97,18 +95,18 @@ def main():
     for name in args.models:
         config = read_config(dataset=args.dataset, model_name=name, pretrained=False, img_size=args.img_size, epochs=1,
                              batch_size=args.batch_size, resize_method="squish")
-        found = limits(config, args.compile, args.repeats)
-        middle = {form: {what: statistics.median(taken) for what, taken in of.items()} for form, of in found.items()}
-        best = {what: min(of[what] for of in middle.values()) for what in ("frozen", "training", "validation")}
-        shares = []
-        for _ in range(args.repeats):
+        found, bounds, shares = {}, [], []
+        for _ in range(args.repeats): # the loop and a run in turn, so that whatever else the machine does falls on both
+            best = best_of_loop(config, args.compile, found)
             with contextlib.redirect_stdout(sys.stderr): row = fine_tune(config)
             training, validation = (row[f"{part}_images"] / args.batch_size for part in ("train", "valid"))
             limit = int(training) * (best["frozen"] + best["training"]) + 2 * validation * best["validation"]
             shares.append(limit / row["fit_time"])
-        bound = args.batch_size / best["training"]
-        lines.append(line(f"{name}, {args.img_size} px: share of the bare loop", bound * statistics.median(shares),
-                          bound, statistics.median(shares), "images/s", 0.9, shares=shares, precision=row["precision"],
+            bounds.append(args.batch_size / best["training"])
+        bound, share = statistics.median(bounds), statistics.median(shares)
+        middle = {form: {what: statistics.median(taken) for what, taken in of.items()} for form, of in found.items()}
+        lines.append(line(f"{name}, {args.img_size} px: share of the bare loop", bound * share, bound, share,
+                          "images/s", 0.9, shares=shares, precision=row["precision"],
                           seconds=[{"form": form, **of} for form, of in middle.items()]))
         for form, of in middle.items():
             print("  ", *form[:2], *("compiled",) * form[2], {what: round(value, 4) for what, value in of.items()})

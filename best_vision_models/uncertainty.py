@@ -234,8 +234,8 @@ def priced_in_words(
         "mean error": priced.error_rate_mean.map("{:.1%}".format),
         "90% interval": [f"{low:.1%} to {high:.1%}" for low, high in zip(priced.picked_low, priced.picked_high)],
         "time (s)": priced.fit_time_mean.map("{:.0f}".format), "memory (GiB)": priced.GPU_mem.map("{:.1f}".format),
-        "chance no other is the better deal": priced.probability_new.map(percent),
-        "lost on average (s)": priced.regret_new.map("{:.1f}".format)})
+        "chance it is the best deal": priced.probability_new.map(percent),
+        "average loss (s)": priced.regret_new.map("{:.1f}".format)})
 
 # %% ../nbs/05_uncertainty.ipynb #1f3573c1
 PLANET_ANSWERS = 2280  # independent ones, that the 3,400 of Planet's validation images are worth

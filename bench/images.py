@@ -53,7 +53,7 @@ def levels_apart(dataset: str) -> float: # of 255, a pixel's mean
 def main():
     lines, making, near = [], [], []
     os.environ["BVM_CACHE"] = tempfile.mkdtemp()
-    for dataset in find_images(os.environ.get("BVM_IMAGES")):
+    for dataset in find_images():
         for resize_method in ("squish", "crop"):
             more, made = measure(dataset, resize_method)
             lines, making = lines + more, making + [made]

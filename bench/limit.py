@@ -10,7 +10,6 @@ one with all of it, each with a validation) over the run's own `fit_time`. On a 
 import argparse
 import contextlib
 import itertools
-import os
 import statistics
 import sys
 import time
@@ -84,7 +83,7 @@ def best_of_loop(config, compiled: bool, found: dict[tuple, dict[str, list[float
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=MODELS)
-    dataset = find_images(os.environ.get("BVM_IMAGES"))[0] # digits, at 64 px, where there are no photos
+    dataset = find_images()[0] # digits, at 64 px, where there are no photos
     parser.add_argument("--dataset", default=dataset, help="one that fine_tune takes, with one label an image")
     parser.add_argument("--img_size", type=int, default=64 if dataset == "digits" else 224)
     parser.add_argument("--batch_size", type=int, default=32)

@@ -17,8 +17,9 @@ MIRROR = Path(__file__).parents[2] / "shared" / "data" / "images"
 LIBRARIES = ("torch", "fastai", "timm", "pandas", "pillow", "ray", "wandb")
 
 
-def find_images(folder: str | None = None) -> list[str]: # data sets that can be measured here; digits always can
-    "Points BVM_IMAGES at the photos there are, in `folder` or beside the checkout; what isn't there is said."
+def find_images() -> list[str]: # data sets that can be measured here; digits always can
+    "Points BVM_IMAGES at the photos there are, where it pointed or beside the checkout; what isn't there is said."
+    folder = os.environ.get("BVM_IMAGES")
     links = Path(tempfile.mkdtemp())
     for name in ("pets", "planet"):
         images = Path(folder) / name if folder else MIRROR / f"{name}_sample"

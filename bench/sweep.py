@@ -123,7 +123,7 @@ def used_line(dataset: str) -> dict:
 
 def main():
     lines, stages = [], {}
-    there = find_images(os.environ.get("BVM_IMAGES"))
+    there = find_images()
     for dataset in sys.argv[1:] or [name for name in ("digits", "planet") if name in there]:
         images_path(dataset)
         with ExitStack() as stack:

@@ -12,7 +12,7 @@ help:
 	@echo "make test     run the tests, without the slow ones (make test ALL=1 runs these too)"
 	@echo "make site     render the notebooks as they are to _site/"
 	@echo "make lint     check style, complexity and the types of the light modules"
-	@echo "make bench    measure ratios on this machine, to bench/results (about two hours)"
+	@echo "make bench    measure ratios on this machine, to bench/results (some hours)"
 	@echo "make prepare  export the library, run all notebooks, write README.md (before a commit)"
 
 # The environment: made once, again when the requirements change.
@@ -45,7 +45,7 @@ test: .venv/ready
 	@$(BIN)/python -m pytest -n auto --dist loadgroup $(if $(ALL),,-m "not slow")
 
 bench: site
-	@for name in tables images overhead precision features explorer pages sweep limit; do $(BIN)/python bench/$$name.py || exit 1; done
+	@for name in rankings images overhead precision features explorer pages sweep limit answer; do $(BIN)/python bench/$$name.py || exit 1; done
 
 prepare: .venv/ready
 	$(BIN)/nbdev-export

@@ -23,7 +23,7 @@ import timm
 import torch
 from limit import DEVICE, DTYPES, FORMATS, PRECISIONS
 from measure import alternate, line, report
-from tables import memory
+from rankings import memory
 
 import best_vision_models.probe as probe
 from best_vision_models.datasets import make_dls, understand_images

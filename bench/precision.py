@@ -7,23 +7,25 @@ there alone, `auto` is fp32, and nothing is measured.
 """
 import sys
 
-from measure import report
+from measure import find_images, report
 from pairs import paired
 
 from best_vision_models.fine_tune import fine_tune
 from best_vision_models.probe import find_precision
 from best_vision_models.settings import read_config
 
-CASES = [("digits", "resnet10t", 32), ("digit_pairs", "resnet10t", 48)]
+CASES = [("digits", "resnet10t", 32, {}), ("digit_pairs", "resnet10t", 48, {}),
+         *((name, "tf_efficientnet_lite0.in1k", 224, {"pretrained": True}) for name in ("pets", "planet"))]
 
 
 def main():
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     if find_precision() == "fp32": return print("precision: not measured, this machine has no bf16, and auto is fp32")
-    lines = []
-    for dataset, model_name, img_size in CASES:
+    lines, there = [], [*find_images(), "digit_pairs"]
+    for dataset, model_name, img_size, more in CASES:
+        if dataset not in there: continue
         config = dict(dataset=dataset, model_name=model_name, pretrained=False, resize_method="squish",
-                      img_size=img_size, epochs=1, learning_rate=0.008)
+                      img_size=img_size, epochs=1, learning_rate=0.008) | more
         fine_tune(read_config(**config)) # the image cache, the trial of forms, and whatever is slow at first
         found = paired(f"{model_name} on {dataset} at {img_size} px", "precision", "auto", "fp32", repeats, **config)
         lines.append(found | {"measure": f"{found['measure']}, {found['precision']}"})

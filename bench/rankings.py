@@ -1,7 +1,7 @@
 """Summary and ranking of 10³ to 10⁶ runs against the article's own pandas code: seconds, growth, peak memory. And 10⁵
 run files of a sweep, read and resumed.
 
-    python bench/tables.py
+    python bench/rankings.py
 """
 import json
 import logging
@@ -122,7 +122,7 @@ def main():
         each = alternate(5, pandas=lambda: article(pd.read_csv(path)), ours=lambda: ours(read_runs(path)))
     lines.append(compared("the same from a CSV of 1,000,000 runs, read; ours checked, too", each))
     with tempfile.TemporaryDirectory() as folder: lines += folder_lines(Path(folder))
-    report("tables", lines, seconds=seconds, exponent=exponent, peak_memory=memory)
+    report("rankings", lines, seconds=seconds, exponent=exponent, peak_memory=memory)
 
 
 if __name__ == "__main__":

@@ -20,14 +20,15 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import yaml
 from measure import find_images, line, report
 
+from best_vision_models import run_sweep
 from best_vision_models.images import images_path
-from best_vision_models.run_sweep import run_sweep
 from best_vision_models.runs import read_run_files
 from best_vision_models.sweep_files import read_sweep
 from best_vision_models.sweeps import sweep_configs
@@ -79,15 +80,13 @@ def run_ours(dataset: str, folder: Path, n_runs: int) -> tuple[float, pd.DataFra
 
 
 def timed_run(config: dict) -> dict:
-    "`fine_tune_run`, the seconds of its stages in the row; a worker's first run also has those of its imports."
-    import contextlib
-    from unittest.mock import patch
-
+    "`fine_tune_run`, the seconds of its stages in the row."
     began, stages = time.perf_counter(), {}
     from fastai.callback.core import Callback
     from fastai.learner import defaults
 
     import best_vision_models.fine_tune as module
+    from best_vision_models.settings import read_config
     stages["import"] = time.perf_counter() - began
 
     def timed(name, function):
@@ -102,11 +101,11 @@ def timed_run(config: dict) -> dict:
         def before_validate(self): self.start = time.perf_counter()
         def after_validate(self): stages["validation"] = stages.get("validation", 0) + time.perf_counter() - self.start
 
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         for name, function in (("data", "understand_images"), ("data", "make_dls"), ("model", "vision_learner")):
             stack.enter_context(patch.object(module, function, timed(name, getattr(module, function))))
         stack.enter_context(patch.object(defaults, "callbacks", [*defaults.callbacks, ValidationTime]))
-        row = module.fine_tune(module.read_config(**config))
+        row = module.fine_tune(read_config(**config))
     stages["training"] = row["fit_time"] - stages["validation"]
     stages["other"] = time.perf_counter() - began - sum(stages.values())
     return {**row, "stages": stages}
@@ -143,5 +142,6 @@ def main():
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["ours"]: run_sweep(sys.argv[2], sys.argv[3], run=timed_run)
-    else: main()
+    if sys.argv[1:2] != ["ours"]: main()
+    else:
+        with patch.object(run_sweep, "fine_tune_run", timed_run): run_sweep.run_sweep(*sys.argv[2:])

@@ -270,6 +270,7 @@ def _name_in_timm(model_name: str) -> str: # an `architecture.tag`, or a bare ar
     raise BadInput(f"timm {timm.__version__} has no model {model_name!r}: did you mean {', '.join(near)}?")
 
 # %% ../nbs/01_models.ipynb #2fa5de89
+@cache
 def find_model(
     model_name: str, # `architecture.tag`, a 2022 name, or a bare architecture
     img_size: int = 224, # pixels, both ways

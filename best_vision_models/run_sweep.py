@@ -6,6 +6,7 @@
 __all__ = ['RETRIES', 'ALIKE', 'fine_tune_run', 'Worker', 'ray_cluster', 'Workers', 'in_notebook', 'Progress', 'run_sweep']
 
 # %% ../nbs/16_run_sweep.ipynb #fc9753d4
+import gc
 import math
 import os
 import signal
@@ -16,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, contextmanager
+from importlib import import_module
 from pathlib import Path
 
 from .runs import KEPT, describe_failures, failure_kind, json_types, read_run_files, write_run
@@ -47,10 +49,13 @@ class Worker:
     "Does runs, one after another, in a process of its own."
     def __init__(self, run, rungs=None): self.run, self.rungs = run, rungs
 
-    def ready(self, configs: list[dict] = ()) -> Exception | None: # what is wrong with what these runs need
-        "Have what runs need before the first one comes."
+    def ready(self, configs: list[dict] = (), check: bool = False) -> Exception | None: # what is wrong
+        "Have what runs with these settings need before the first one comes; one worker checks it, the others import."
+        if configs:
+            import_module("best_vision_models.fine_tune")
+            gc.freeze() # each run collects garbage: what was imported needs no looking through
         try:
-            if configs: check_weights(configs), check_images_of(configs)
+            if check: check_weights(configs), check_images_of(configs)
         except (BadInput, SourceUnavailable) as error: return error
 
     def do(self, key: str, config: dict) -> dict: # a row; whatever goes wrong is a failed run, not an error
@@ -124,7 +129,7 @@ class Workers:
         for _ in range(wanted - len(self.starting) - len(self.busy) - len(self.idle)):
             worker = self.actor.remote(self.run, self.rungs)
             first = self.to_check and self.checker is None
-            self.starting[ref := worker.ready.remote(self.to_check if first else [])] = worker
+            self.starting[ref := worker.ready.remote(self.to_check, bool(first))] = worker
             if first: self.checker = ref
 
     def give(self, job):

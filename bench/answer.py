@@ -1,6 +1,6 @@
 """Time to an answer on one half of an image set; the other half judges. Seconds, and the error of what was taken.
 
-    python bench/answer.py DATASET … [--repeats 3] [--minutes 2 10] [--folder FOLDER]
+    python bench/answer.py DATASET … [--repeats 3] [--minutes 2] [--folder FOLDER]
 
 - *The sweep*: three weights, two learning rates, two poolings and some repeats; the setting with the lowest error on
   the images held back is taken, and its repeats' mean error counts. Each run is a process of its own with all cores,
@@ -93,7 +93,7 @@ def main():
     photos = find_images()[:-1]
     parser.add_argument("datasets", nargs="*", default=photos)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--minutes", type=float, nargs="+", default=[2, 10])
+    parser.add_argument("--minutes", type=float, nargs="+", default=[2])
     parser.add_argument("--folder", type=Path, help="keeps the runs; a temporary one if not given")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

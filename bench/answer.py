@@ -50,7 +50,7 @@ def fine_tuned(half: Path, **settings) -> dict: # `seconds`, `held_back`, `later
     out = half / "alone" / "_".join(f"{value}" for value in settings.values())
     if not (out / "known.json").exists():
         options = [word for name, value in settings.items() for word in (f"--{name}", value)]
-        seconds = bvm("fine-tune", "--dataset", half / "yours.csv", *options, "--save_model", "--out", out)
+        seconds = bvm("fine-tune", "--dataset", half / "yours.csv", *options, "--save_model", True, "--out", out)
         (row,) = read_run_files(out)
         judged = judge(half, out / f"{row['run_id']}.model")
         (out / "known.json").write_text(json.dumps({
@@ -69,7 +69,7 @@ def measure(dataset: str, folder: Path, repeats: int, minutes: list[float]) -> l
     for limit in minutes:
         out = half / f"{limit:g}_minutes"
         if not (out / "answer.json").exists():
-            bvm("recommend", half / "yours.csv", "--minutes", limit, "--out", out, "--models", *WEIGHTS)
+            bvm("recommend", half / "yours.csv", "--minutes", limit, "--out", out, "--models", ",".join(WEIGHTS))
         answer = read_answer(half, limit)
         ways[f"recommend, {limit:g} minutes"] = answer["seconds"], float(answer["later"])
     probe = fine_tuned(half, model_name=WEIGHTS[0], **PROBE)

@@ -39,7 +39,7 @@ def fine_tune_run(
     config: dict, # settings of `FineTuneConfig`
     report: Callable[[dict], bool] | None = None, # takes an epoch's metrics, says whether to stop
 ) -> dict: # one row of the runs table
-    "What a worker does with a run: `fine_tune`, imported when the first one comes and kept."
+    "What a worker does with a run: `fine_tune`, imported once."
     from best_vision_models.fine_tune import fine_tune
 
     return fine_tune(read_config(**config), report)

@@ -7,7 +7,8 @@
   one after another, in fp32, and decodes its images in every epoch, as the article's script does. It is
   `bvm fine-tune` with the script's four fastai lines, because the script can't read weights from a package; no W&B.
 - *The four lines once*: the sweep's first run. *A probe*: of the same weights, `bvm fine-tune` with its defaults.
-- *`bvm recommend`*, with the three weights and so many minutes, nothing kept from before.
+- *`bvm recommend`*, with the three weights and so many minutes, nothing kept from before. Its seconds are those that it
+  states, without the start of its process (some seconds); all others count theirs.
 
 A run that stands in FOLDER isn't done again, so the sweep can be stopped and gone on with. DATASET is as for
 `bvm fine-tune`.
@@ -25,13 +26,12 @@ from pathlib import Path
 import pandas as pd
 from measure import find_images, line, report
 
-from best_vision_models.regret import judge, read_answer, write_halves
+from best_vision_models.regret import RECIPES, judge, read_answer, write_halves
 from best_vision_models.runs import read_run_files
 
 WEIGHTS = [f"tf_efficientnet_lite{size}.in1k" for size in (0, 1, 2)]
 RATES, POOLS = [0.002, 0.008], ["concat", "avg"]
 AS_THE_SCRIPT = {"epochs": 5, "precision": "fp32", "image_cache": "off"}
-PROBE = {"head": "linear", "start": "probe", "steps": 0}
 BVM = [sys.executable, "-c", "from best_vision_models.cli import main; raise SystemExit(main())"]
 
 
@@ -72,7 +72,7 @@ def measure(dataset: str, folder: Path, repeats: int, minutes: list[float]) -> l
             bvm("recommend", half / "yours.csv", "--minutes", limit, "--out", out, "--models", ",".join(WEIGHTS))
         answer = read_answer(half, limit)
         ways[f"recommend, {limit:g} minutes"] = answer["seconds"], float(answer["later"])
-    probe = fine_tuned(half, model_name=WEIGHTS[0], **PROBE)
+    probe = fine_tuned(half, model_name=WEIGHTS[0], **RECIPES["probe"])
     runs = pd.DataFrame([
         fine_tuned(half, model_name=weights, learning_rate=rate, pool=pool, repeat=repeat, **AS_THE_SCRIPT)
         for repeat, weights, rate, pool in itertools.product(range(1, repeats + 1), WEIGHTS, RATES, POOLS)])

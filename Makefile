@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-NBCONVERT := $(BIN)/jupyter nbconvert --log-level WARN --KernelManager.transport_encryption=auto
+NBCONVERT := $(BIN)/jupyter nbconvert --log-level WARN
 FILL := $(BIN)/python -m book.fill
 SPHINX := $(BIN)/sphinx-build -q -E -b html -d .venv/doctrees
 CHAPTERS := $(shell grep -L default_exp nbs/[0-9]*.ipynb)

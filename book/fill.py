@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -48,10 +49,11 @@ def run(notebook, folder: str | Path, **environment): # `folder`: where its cell
     for n, found in asked.items():
         asks = ", ".join(f"f{'{' + expression + '}'!r}" for expression in found)
         code.cells[n] = new_code_cell(f"import json; print(json.dumps([{asks}]))")
-    encrypted = Config(KernelManager={"transport_encryption": "auto"}) # as the Makefile asks nbconvert for
-    client = NotebookClient(code, timeout=1800, startup_timeout=600, config=encrypted,
-                            resources={"metadata": {"path": str(folder)}})
-    client.execute(env=os.environ | environment)
+    with tempfile.TemporaryDirectory() as sockets: # files: of two kernels that start at once, both may pick one port
+        local = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"})
+        client = NotebookClient(code, timeout=1800, startup_timeout=600, config=local,
+                                resources={"metadata": {"path": str(folder)}})
+        client.execute(env=os.environ | environment)
     for n, cell in enumerate(notebook.cells):
         if n in asked: # what is printed may come in several pieces
             printed = "".join(out.text for out in code.cells[n].outputs if out.get("name") == "stdout")

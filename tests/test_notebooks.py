@@ -9,7 +9,6 @@ from pathlib import Path
 import nbformat
 import pytest
 from conftest import OFFLINE, ROOT
-from nbclient import NotebookClient
 
 from best_vision_models.runs import read_run_files, write_run
 from best_vision_models.sweep_files import read_sweep
@@ -165,23 +164,20 @@ def test_what_depends_on_a_machine(text, depends): assert bool(OF_A_MACHINE.sear
 def test_a_chapter_runs_without_a_word(tmp_path):
     "As `make run` executes it: no warning stands in the log."
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")]), tmp_path / "chapter.ipynb")
-    options = re.search(r"^NBCONVERT := \$\(BIN\)/jupyter (.+)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
-    command = [sys.executable, "-m", "jupyter", *options, "--to", "notebook", "--execute", "--inplace",
-               tmp_path / "chapter.ipynb"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    command = [sys.executable, "-m", "book.fill", tmp_path / "chapter.ipynb"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=ROOT)
     # libzmq can fail in a kernel that is already told to end (zeromq/libzmq#3715): not ours, and nothing is lost
     words = re.sub(r"^Assertion failed: .*\(src/\w+\.cpp:\d+\)\n", "", done.stderr, flags=re.M)
     assert (done.returncode, done.stdout, words) == (0, "", "")
     assert nbformat.read(tmp_path / "chapter.ipynb", as_version=4).cells[0].outputs[0].data["text/plain"] == "2"
 
 
-def test_without_chrome_one_warning_and_no_picture(monkeypatch, tmp_path):
+def test_without_chrome_one_warning_and_no_picture(tmp_path):
     "No Chrome on the path: the figure is there, the PNG isn't, nothing fails."
     cells = ["from best_vision_models.charts import set_renderer; set_renderer()",
              "import plotly.express as px; px.scatter(x=[1], y=[1])"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "no_chrome"))
-    NotebookClient(notebook, timeout=900, startup_timeout=600).execute()
+    fill.run(notebook, tmp_path, BROWSER_PATH=str(tmp_path / "no_chrome"))
     warning, figure = notebook.cells[0].outputs, notebook.cells[1].outputs
     assert [output.name for output in warning] == ["stderr"] and warning[0].text.count("no PNG beside the figures") == 1
     assert "application/vnd.plotly.v1+json" in figure[0].data and "image/png" not in figure[0].data

@@ -213,6 +213,7 @@ def _to_names(table: pd.DataFrame, path: str) -> pd.DataFrame:
 def _to_numbers(table: pd.DataFrame, path: str) -> pd.DataFrame:
     "`table` with its number columns as floats; text in one of them is refused by name and row."
     for column in table.columns.intersection(NUMBER_COLUMNS):
+        if table[column].dtype == float: continue
         if table[column].dtype.kind in "bmM":
             raise BadInput(f"{path}: {column} holds {table[column].dtype}: numbers are needed")
         numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
@@ -242,8 +243,8 @@ def _tidy(table: pd.DataFrame, path: str) -> pd.DataFrame:
         raise BadInput(f"{path}: no column {', '.join(missing)}; it has {', '.join(map(repr, table.columns[:12]))}")
     if table.empty: raise BadInput(f"{path}: no rows below the header")
     table = _to_numbers(_to_names(table, path), path)
-    given = table.columns
-    table = table.reindex(columns=RUNS_COLUMNS + [c for c in table.columns if c not in RUNS_COLUMNS])
+    given, unknown = table.columns, pd.Series(np.broadcast_to(np.nan, len(table)), table.index, copy=False) # one number
+    table = pd.DataFrame({c: table.get(c, unknown) for c in dict.fromkeys([*RUNS_COLUMNS, *given])}, copy=False)
     state = pd.Series("finished", table.index, dtype="str").where(table.error_rate.notna(), "failed")
     if "state" in given: state = table.state.astype("str").fillna(state)
     table = _check(table.assign(state=state), path)
@@ -251,7 +252,8 @@ def _tidy(table: pd.DataFrame, path: str) -> pd.DataFrame:
     repeated[repeated] = table[repeated].duplicated(given.intersection(RUNS_COLUMNS))
     if repeated.any():
         log.warning(f"{Path(path).name}: {repeated.sum()} rows repeat another run exactly and count once")
-    return table[~repeated].reset_index(drop=True)
+        table = table[~repeated]
+    return table.reset_index(drop=True)
 
 # %% ../nbs/02_runs.ipynb #1d26481a
 def _read_folder(folder: str) -> pd.DataFrame:
@@ -301,6 +303,7 @@ def recipe_of(
 ) -> pd.Series: # `four lines`, `probe`, either with `, 40 steps`
     "What each run did: how its head started, and for how many steps it was trained if that was set."
     start, steps = (runs.get(name, pd.Series(None, runs.index, dtype=object)) for name in ("start", "steps"))
+    if start.isna().all() and steps.isna().all(): return pd.Series("four lines", runs.index, dtype="str")
     codes, counts = pd.to_numeric(steps).factorize() # -1 is a count that isn't set
     trained = [*(f", {n:.0f} steps" if n > 0 else "" for n in counts), ""]
     names = pd.array([begun + steps for begun in ("four lines", "probe") for steps in trained], dtype="str")

@@ -29,12 +29,14 @@ def summarise(
 
     The mean, the standard deviation and the number of the runs stand beside them.
     """
-    ran = runs[runs.error_rate.notna() & (runs.get("state", "finished") == "finished")]
+    measures, by = ["GPU_mem", "error_rate", "fit_time"], ["dataset", "model_name"]
+    ended = runs.error_rate.notna() & (runs.get("state", "finished") == "finished")
+    ran = runs.loc[ended, runs.columns.intersection([*by, *measures, "start", "steps"])]
     if len(ran) < len(runs):
         log.warning(f"{len(runs) - len(ran)} of {len(runs)} runs left out: not finished, or without an error_rate")
-    measures, recipe = ["GPU_mem", "error_rate", "fit_time"], recipe_of(ran)
+    recipe = recipe_of(ran)
     more = ["recipe"] if recipe.nunique() > 1 else []
-    by = ["dataset", "model_name", *more]
+    by += more
     ran = ran.assign(recipe=recipe)[by + measures].astype(dict.fromkeys(measures, float))
     groups = ran.groupby(by, sort=False)[measures]
     best, mean, std = groups.min(), groups.mean().add_suffix("_mean"), groups.std().add_suffix("_std")

@@ -3,6 +3,8 @@ each memory format; and how much of the best of them `fine_tune` reaches.
 
     python bench/limit.py [--datasets pets …] [--models NAME …] [--img_size 224] [--repeats 5] [--compile]
 
+What a call doesn't measure stays in the result as it was, with the CPU it is of.
+
 The loop has the model, head, loss and optimizer of `fine_tune`, and nothing else: no data, no metrics, no callbacks.
 `share` is the time that the best form of the loop would need for the batches of a run (one epoch with the body frozen,
 one with all of it, each with a validation) over the run's own `fit_time`. On a GPU the clock waits for it. All forms
@@ -25,7 +27,8 @@ from best_vision_models.probe import find_precision
 from best_vision_models.settings import read_config
 
 FEW = ["resnet18", "tf_efficientnet_lite0"]
-MODELS = {"pets": [*FEW, "resnet26d", "convnext_tiny", "vit_small_patch16_224"], "planet": FEW, "digits": FEW}
+FIVE = [*FEW, "resnet26d", "convnext_tiny", "vit_small_patch16_224"]
+MODELS = {"pets": FIVE, "planet": FIVE, "digits": FEW}
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 PRECISIONS = list(dict.fromkeys(["fp32", find_precision()])) # 16 bits only where the machine calculates in them
@@ -120,7 +123,7 @@ def main():
     parser.add_argument("--compile", action="store_true")
     args = parser.parse_args()
     lines = [measure(dataset, name, args) for dataset in args.datasets for name in args.models or MODELS[dataset]]
-    report("limit", lines, batch_size=args.batch_size)
+    report("limit", lines, keep=True, batch_size=args.batch_size)
 
 
 if __name__ == "__main__": main()

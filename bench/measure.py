@@ -77,9 +77,16 @@ def _gpu() -> str | None:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
-def report(name: str, lines: list[dict], **details):
-    "Writes the lines to `bench/results/NAME.json`, with the machine, the date and how busy the machine was."
+def report(name: str, lines: list[dict], keep: bool = False, **details): # `keep`: also earlier lines not measured anew
+    """Writes the lines to `bench/results/NAME.json`, with the machine, the date and how busy the machine was.
+
+    A line that is kept from another machine's result says which CPU it is of.
+    """
     RESULTS.mkdir(exist_ok=True)
+    if keep and (RESULTS / f"{name}.json").exists():
+        before, anew = json.loads((RESULTS / f"{name}.json").read_text()), {one["measure"] for one in lines}
+        kept = [{"cpu": before["machine"]["cpu"], **one} for one in before["lines"] if one["measure"] not in anew]
+        lines = [*kept, *lines]
     result = {"bench": name, "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(),
               "load_before": psutil.getloadavg()[0], "lines": lines, **details}
     part = RESULTS / f".{name}.json.part"

@@ -99,8 +99,9 @@ def missing_runs(
     "The runs of a grid or random sweep that no row of `runs` has finished or is doing."
     rows = runs.to_dict("records") if isinstance(runs, pd.DataFrame) else runs
     states = done_states(retry_failed) | {"running"}
-    done = {key_of_row(spec, row) for row in rows if row.get("state", "finished") in states}
-    return {key: config for key, config in sweep_configs(spec, count).items() if key not in done}
+    configs, done_rows = sweep_configs(spec, count), [row for row in rows if row.get("state", "finished") in states]
+    done = {row["run_id"] if row.get("run_id") in configs else key_of_row(spec, row) for row in done_rows}
+    return {key: config for key, config in configs.items() if key not in done}
 
 # %% ../nbs/15_sweeps.ipynb #e6f52359
 def _asks_for(spec: SweepSpec) -> dict:

@@ -1,6 +1,6 @@
 """Time to an answer on one half of an image set; the other half judges. Seconds, and the error of what was taken.
 
-    python bench/answer.py DATASET … [--repeats 3] [--minutes 2] [--folder FOLDER]
+    python bench/answer.py DATASET … [--images N] [--repeats 3] [--minutes 2] [--folder FOLDER]
 
 - *The sweep*: three weights, two learning rates, two poolings and some repeats; the setting with the lowest error on
   the images held back is taken, and its repeats' mean error counts. Each run is a process of its own with all cores,
@@ -11,7 +11,8 @@
   states, without the start of its process (some seconds); all others count theirs.
 
 A run that stands in FOLDER isn't done again, so the sweep can be stopped and gone on with. DATASET is as for
-`bvm fine-tune`.
+`bvm fine-tune`; of N images, chosen by chance, if it has more. What a call doesn't measure stays in the result as it
+was, with the CPU it is of.
 """
 import argparse
 import itertools
@@ -21,11 +22,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from measure import find_images, line, report
 
+from best_vision_models.datasets import understand_images
+from best_vision_models.judges import write_csv
 from best_vision_models.regret import RECIPES, judge, read_answer, write_halves
 from best_vision_models.runs import read_run_files
 
@@ -61,10 +66,22 @@ def fine_tuned(half: Path, **settings) -> dict: # `seconds`, `held_back`, `later
     return known
 
 
-def measure(dataset: str, folder: Path, repeats: int, minutes: list[float]) -> list[dict]:
+def write_some(dataset: str, n_images: int, path: Path) -> str: # a data set
+    "So many of its images as a CSV; itself where it has no more."
+    images = understand_images(dataset)
+    if len(images.table) <= n_images: return dataset
+    path.parent.mkdir(parents=True, exist_ok=True)
+    some = replace(images, table=images.table.sample(n_images, random_state=42))
+    write_csv(some, np.ones(n_images, bool), (some.table.part == "valid").to_numpy(), path)
+    return str(path)
+
+
+def measure(dataset: str, folder: Path, n_images: int | None, repeats: int, minutes: list[float]) -> list[dict]:
     "A line for each other way to an answer, against the sweep."
-    half = folder / dataset / "half0"
-    if not half.exists(): write_halves(dataset, folder / dataset)
+    name = Path(dataset).stem
+    half = folder / name / "half0"
+    if not half.exists():
+        write_halves(write_some(dataset, n_images, folder / name / "some.csv") if n_images else dataset, folder / name)
     ways = {}
     for limit in minutes:
         out = half / f"{limit:g}_minutes"
@@ -80,11 +97,11 @@ def measure(dataset: str, folder: Path, repeats: int, minutes: list[float]) -> l
     taken, seconds = by_setting.loc[by_setting.held_back.idxmin()], runs.seconds.sum()
     ways |= {"a probe of one model": (probe["seconds"], probe["later"]),
              "the four lines once": (runs.seconds[0], runs.later[0])}
-    n_images = int(answer["images"])
-    one_error = (taken.later * (1 - taken.later) / n_images) ** 0.5 # a standard error, of one label an image
-    return [line(f"{dataset}: {way}", took, seconds, seconds / took, "s", dataset=dataset, error=error,
+    judged = int(answer["images"])
+    one_error = (taken.later * (1 - taken.later) / judged) ** 0.5 # a standard error; of several labels at most
+    return [line(f"{name}: {way}", took, seconds, seconds / took, "s", dataset=name, error=error,
                  sweep_error=float(taken.later), sweep_least=float(by_setting.later.min()), standard_error=one_error,
-                 sweep_runs=len(runs), judged_by=n_images)
+                 sweep_runs=len(runs), judged_by=judged)
             for way, (took, error) in ways.items()]
 
 
@@ -92,13 +109,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     photos = find_images()[:-1]
     parser.add_argument("datasets", nargs="*", default=photos)
+    parser.add_argument("--images", type=int)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--minutes", type=float, nargs="+", default=[2])
     parser.add_argument("--folder", type=Path, help="keeps the runs; a temporary one if not given")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = [measure(name, args.folder or Path(folder), args.repeats, args.minutes) for name in args.datasets]
-    report("answer", [one for lines in found for one in lines])
+        found = [measure(name, args.folder or Path(folder), args.images, args.repeats, args.minutes)
+                 for name in args.datasets]
+    report("answer", [one for lines in found for one in lines], keep=True)
 
 
 if __name__ == "__main__": main()

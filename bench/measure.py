@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import psutil
+import torch
 
 RESULTS = Path(__file__).parent / "results"
 # The samples of Pets and Planet, where they stand beside the checkout.
@@ -67,13 +68,13 @@ def machine() -> dict:
     about = Path("/proc/cpuinfo")
     known = about.read_text().splitlines() if about.exists() else []
     names = [text.split(":", 1)[1].strip() for text in known if text.startswith("model name")]
-    return {"cpu": names[0] if names else platform.processor(), "cores": psutil.cpu_count(), "gpu": _gpu(),
+    cpu = f"{names[0] if names else platform.processor()}, {torch.backends.cpu.get_cpu_capability()}"
+    return {"cpu": cpu, "cores": psutil.cpu_count(), "gpu": _gpu(),
             "memory_GiB": round(psutil.virtual_memory().total / 2**30), "python": platform.python_version(),
             **{library: version(library) for library in LIBRARIES}}
 
 
 def _gpu() -> str | None:
-    import torch
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 

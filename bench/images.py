@@ -1,20 +1,23 @@
 """Images per second into the training loop: fastai's own loader against the image cache, without and with two workers.
 
-    python bench/images.py     BVM_IMAGES holds `pets` and `planet`; digits need nothing
+    python bench/images.py [--trainings 10]     BVM_IMAGES holds `pets` and `planet`; digits need nothing
 
 One epoch of training batches is drawn and nothing is trained, at 224 px, 32 images a batch. The cache is made
 beforehand: that costs one decoding of each image, once per machine; how long it took is in the results.
 
 Where images are cropped at random places, `near` (resized once, then cropped) is measured, too: its speed, how far its
 pixels are from fastai's, and the errors of ten trainings of each, 40 steps from a probe at 128 px, with equal seeds.
+With `--trainings 0` what is stored of the errors stays, with the CPU it is of.
 """
+import argparse
+import json
 import os
 import random
 import tempfile
 import time
 
 import torch
-from measure import alternate, compared, find_images, report
+from measure import RESULTS, alternate, compared, find_images, report
 from pairs import paired
 
 from best_vision_models.datasets import get_dls
@@ -51,7 +54,9 @@ def levels_apart(dataset: str) -> float: # of 255, a pixel's mean
 
 
 def main():
-    lines, making, near = [], [], []
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trainings", type=int, default=10)
+    trainings, lines, making, near = parser.parse_args().trainings, [], [], []
     os.environ["BVM_CACHE"] = tempfile.mkdtemp()
     for dataset in find_images():
         for resize_method in ("squish", "crop"):
@@ -59,10 +64,13 @@ def main():
             lines, making = lines + more, making + [made]
             if more[0]["shifted"]:
                 lines += measure(dataset, resize_method, "near")[0]
-                near.append({"levels_apart": levels_apart(dataset), **paired(
-                    f"{dataset}, 40 steps with near crops against exact ones", "image_cache", "near", "auto", 10,
+                if trainings: near.append({"levels_apart": levels_apart(dataset), **paired(
+                    f"{dataset}, 40 steps with near crops against exact ones", "image_cache", "near", "auto", trainings,
                     dataset=dataset, model_name="tf_efficientnet_lite0.in1k", head="linear", start="probe", steps=40,
                     learning_rate=1e-3, img_size=128)})
+    if not trainings:
+        stored = json.loads((RESULTS / "images.json").read_text())
+        near = [{"cpu": stored["machine"]["cpu"], **pair} for pair in stored["near"]]
     report("images", lines, making=making, near=near)
 
 

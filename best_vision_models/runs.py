@@ -243,8 +243,8 @@ def _tidy(table: pd.DataFrame, path: str) -> pd.DataFrame:
         raise BadInput(f"{path}: no column {', '.join(missing)}; it has {', '.join(map(repr, table.columns[:12]))}")
     if table.empty: raise BadInput(f"{path}: no rows below the header")
     table = _to_numbers(_to_names(table, path), path)
-    given, wanted = table.columns, dict.fromkeys([*RUNS_COLUMNS, *table.columns])
-    table = pd.DataFrame({c: table.get(c, np.nan) for c in wanted}, table.index, copy=False) # `reindex` copies all
+    given, unknown = table.columns, pd.Series(np.nan, table.index) # columns share it until one is written to
+    table = pd.DataFrame({c: table.get(c, unknown) for c in dict.fromkeys([*RUNS_COLUMNS, *given])}, copy=False)
     state = pd.Series("finished", table.index, dtype="str").where(table.error_rate.notna(), "failed")
     if "state" in given: state = table.state.astype("str").fillna(state)
     table = _check(table.assign(state=state), path)

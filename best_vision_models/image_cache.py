@@ -130,6 +130,16 @@ class Originals:
 
     def __getitem__(self, i: int) -> PILImage: return PILImage(PIL.Image.fromarray(self.pixels(i)))
 
+# %% ../nbs/10b_image_cache.ipynb #69c8c0b5
+def _cut(pixels: np.ndarray, place: tuple[float, float], resize: Resize) -> torch.Tensor: # as `resize` gives it
+    "The largest square of an image at this place, resized; fastai's way also pads it by nothing, which takes longer."
+    (side, _), lengths = resize.size, pixels.shape[:2]
+    cut = int(min(lengths) / side * side)
+    left, top = (int(chance * (length - cut)) for chance, length in zip(place, reversed(lengths)))
+    square = pixels[top:top + cut, left:left + cut]
+    if cut != side: square = np.array(PIL.Image.fromarray(square).resize(resize.size, resize.mode))
+    return torch.from_numpy(square).permute(2, 0, 1)
+
 # %% ../nbs/10b_image_cache.ipynb #5ea733eb
 class EpochDL(TfmdDL):
     "fastai's `DataLoader`, with a number of images of its own for an epoch."
@@ -190,16 +200,6 @@ class ImagesDL(EpochDL):
         if resize.method == "crop": return _cut(self.originals.pixels(row), place, resize)
         resize.pcts = place
         return image2tensor(resize.encodes(self.originals[row]))
-
-
-def _cut(pixels: np.ndarray, place: tuple[float, float], resize: Resize) -> torch.Tensor: # as `resize` gives it
-    "The largest square of an image at this place, resized; fastai's way also pads it by nothing, which takes longer."
-    (side, _), lengths = resize.size, pixels.shape[:2]
-    cut = int(min(lengths) / side * side)
-    left, top = (int(chance * (length - cut)) for chance, length in zip(place, reversed(lengths)))
-    square = pixels[top:top + cut, left:left + cut]
-    if cut != side: square = np.array(PIL.Image.fromarray(square).resize(resize.size, resize.mode))
-    return torch.from_numpy(square).permute(2, 0, 1)
 
 # %% ../nbs/10b_image_cache.ipynb #0a1a9804
 def _near_sizes(sizes: np.ndarray, img_size: int, resize_method: str) -> np.ndarray: # images × (width, height)

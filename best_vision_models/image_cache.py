@@ -196,8 +196,9 @@ class ImagesDL(EpochDL):
             while waiting: yield torch.stack([done.result() for done in waiting.popleft()])
 
     def _resize(self, row: int, place: tuple[float, float]) -> torch.Tensor: # uint8, 3 × height × width
-        resize = copy(self.after_item.fs[0]) # `Resize`; threads must not share its `pcts`
+        resize = self.after_item.fs[0]
         if resize.method == "crop": return _cut(self.originals.pixels(row), place, resize)
+        resize = copy(resize) # threads must not share its `pcts`
         resize.pcts = place
         return image2tensor(resize.encodes(self.originals[row]))
 

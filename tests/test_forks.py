@@ -48,6 +48,7 @@ def test_another_value_breaks_nothing(chapter, name, value):
     assert changed == 1
     filled = run(notebook, ROOT / "nbs", BVM_MIRROR="", PYTHONPATH=str(ROOT), BROWSER_PATH="no_chrome")
     prose = "\n".join(cell.source for cell in filled.cells if cell.cell_type == "markdown")
+    prose = re.sub("<!--=.*?-->", "<!--", prose)  # what is read, not the expressions behind it
     assert not re.search(r"\bnan\b|\bNone<!--", prose)
 
 

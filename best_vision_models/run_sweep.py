@@ -337,7 +337,7 @@ def run_sweep(
                         crew, lambda: agents or _share(ray, agents, gpus_per_run)[1])
             rows = read_run_files(folder)
         for line in describe_failures(rows): print(line, file=sys.stderr)
-    return status_of(spec, rows, count)
+    return status_of(rows, jobs.total)
 
 # %% ../nbs/16_run_sweep.ipynb #56d46139
 def _check_program(spec: SweepSpec):

@@ -18,6 +18,7 @@ import shutil
 import urllib.error
 import warnings
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from glob import glob
@@ -25,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pydantic_core import from_json
 
 from best_vision_models.sources import (
     BadInput,
@@ -85,29 +87,23 @@ def write_run(
     return path
 
 # %% ../nbs/02_runs.ipynb #2792ece0
-def _read_bytes(path: str) -> bytes: # at half the cost of pathlib's
-    with open(path, "rb", buffering=0) as file: return file.read()
+def _read_bytes(path: str) -> bytes: # pathlib's takes three times as long
+    file = os.open(path, os.O_RDONLY)
+    try: return b"".join(iter(lambda: os.read(file, 2**16), b""))
+    finally: os.close(file)
 
 
-def _rows_of(paths: list[str]) -> list[dict]:
-    "What stands in these files, parsed in one call: a hundred thousand calls would take twice as long."
-    contents = [_read_bytes(path) for path in paths]
-    try:
-        rows = json.loads(b"[" + b",".join(contents) + b"]")
-        if len(rows) == len(paths): return rows
-    except ValueError: pass
-    for path, content in zip(paths, contents):
-        try: json.loads(content)
-        except ValueError:
-            raise BadInput(f"{path}: not a run's JSON: "
-                           "remove it, and the sweep's command does that run again") from None
-    raise BadInput(f"{Path(paths[0]).parent}: not a folder of runs")
+def _read_row(path: str) -> dict:
+    content = _read_bytes(path)
+    for parse in (from_json, json.loads): # the first takes two thirds of the time, but no name that isn't Unicode
+        with suppress(ValueError):
+            if isinstance(row := parse(content), dict): return row
+    raise BadInput(f"{path}: not a run's JSON: remove it, and the sweep's command does that run again")
 
 
 def read_run_files(folder: str | Path) -> list[dict]: # one dictionary a run, as `write_run` got it
     "Every run in a folder; raises `BadInput` for a file that isn't a run's."
-    paths = [os.path.join(folder, name) for name in sorted(glob("*.json", root_dir=folder))]
-    return [row for start in range(0, len(paths), 1000) for row in _rows_of(paths[start:start + 1000])]
+    return [_read_row(os.path.join(folder, name)) for name in sorted(glob("*.json", root_dir=folder))]
 
 # %% ../nbs/02_runs.ipynb #abd69fa7
 def failure_kind(row: dict) -> str:
@@ -248,11 +244,11 @@ def _tidy(table: pd.DataFrame, path: str) -> pd.DataFrame:
     state = pd.Series("finished", table.index, dtype="str").where(table.error_rate.notna(), "failed")
     if "state" in given: state = table.state.astype("str").fillna(state)
     table = _check(table.assign(state=state), path)
-    repeated = table.fit_time.notna() & table.fit_time.duplicated(keep=False) # few are left to compare
-    repeated[repeated] = table[repeated].duplicated(given.intersection(RUNS_COLUMNS))
-    if repeated.any():
-        log.warning(f"{Path(path).name}: {repeated.sum()} rows repeat another run exactly and count once")
-        table = table[~repeated]
+    like_another = table[table.fit_time.notna() & table.fit_time.duplicated(keep=False)] # few are left to compare
+    repeated = like_another.index[like_another.duplicated(given.intersection(RUNS_COLUMNS))]
+    if len(repeated):
+        log.warning(f"{Path(path).name}: {len(repeated)} rows repeat another run exactly and count once")
+        table = table.drop(repeated)
     return table.reset_index(drop=True)
 
 # %% ../nbs/02_runs.ipynb #1d26481a

@@ -13,7 +13,7 @@ from .settings import config_key
 from .sources import BadInput
 from .sweep_checks import configs_to_check
 from .sweep_files import Parameter, SweepSpec, dotted, leaves, nested, setting_at
-from .sweeps import done_states, missing_runs, run_count
+from .sweeps import done_states, missing_runs, run_count, sweep_configs
 
 # %% ../nbs/15b_schedule.ipynb #d1d4509b
 def _apart_first(jobs: list) -> list:
@@ -24,7 +24,9 @@ def _apart_first(jobs: list) -> list:
 class Listed:
     "The runs of a grid or random sweep that remain."
     def __init__(self, spec, rows, count, retry_failed):
-        self.waiting = deque(_apart_first(list(missing_runs(spec, rows, retry_failed, count).items())))
+        configs = sweep_configs(spec, count)
+        self.total = len(configs)
+        self.waiting = deque(_apart_first(list(missing_runs(spec, rows, retry_failed, configs=configs).items())))
 
     def configs(self) -> list[dict]: return [config for _, config in self.waiting]
     def left(self) -> int: return len(self.waiting)
@@ -82,7 +84,8 @@ class Bayes:
             self.taken.add(config_key(row["config"]))
             if row.get(self.metric.name) is not None:
                 self.search.add_evaluated_point(_point(self.parameters, row["config"]), row[self.metric.name])
-        self.to_suggest = max(0, run_count(spec, count) - len(self.taken))
+        self.total = run_count(spec, count)
+        self.to_suggest = max(0, self.total - len(self.taken))
 
     def left(self) -> int: return len(self.retries) + self.to_suggest
     def again(self, job): self.retries.append(job)

@@ -95,11 +95,13 @@ def missing_runs(
     runs: pd.DataFrame | list[dict], # rows of a runs table
     retry_failed: bool = False, # count failed runs as missing?
     count: int | None = None, # how many the sweep has, for random
+    configs: dict[str, dict] | None = None, # what `sweep_configs` gives, where it is there already
 ) -> dict[str, dict]: # settings by key
     "The runs of a grid or random sweep that no row of `runs` has finished or is doing."
     rows = runs.to_dict("records") if isinstance(runs, pd.DataFrame) else runs
     states = done_states(retry_failed) | {"running"}
-    configs, done_rows = sweep_configs(spec, count), [row for row in rows if row.get("state", "finished") in states]
+    if configs is None: configs = sweep_configs(spec, count)
+    done_rows = [row for row in rows if row.get("state", "finished") in states]
     done = {row["run_id"] if row.get("run_id") in configs else key_of_row(spec, row) for row in done_rows}
     return {key: config for key, config in configs.items() if key not in done}
 
@@ -129,13 +131,10 @@ def open_sweep_folder(spec: SweepSpec, out: str | Path):
         yield folder
 
 # %% ../nbs/15_sweeps.ipynb #860978a7
-def status_of(spec: SweepSpec, rows: list[dict], count: int | None = None) -> dict: # as `sweep_status`
-    "How far a sweep is that has these runs."
+def status_of(rows: list[dict], total: int | None) -> dict: # as `sweep_status`
+    "How far a sweep of `total` runs is that has these."
     states = Counter(row.get("state") for row in rows)
-    total = left = None
-    if spec.method == "bayes" or not (count or spec.size()): total = count or spec.run_cap
-    else: total = len(sweep_configs(spec, count))
-    if total: left = max(0, total - states["finished"] - states["failed"])
+    left = max(0, total - states["finished"] - states["failed"]) if total else None
     return {"total": total, **{state: states[state] for state in ("finished", "failed", "crashed")}, "left": left}
 
 
@@ -143,4 +142,7 @@ def sweep_status(out: str | Path, count: int | None = None) -> dict: # total and
     "How far the sweep in a folder is: how many runs in all, finished, failed, crashed, and left to do."
     if not (Path(out) / "sweep.yaml").is_file():
         raise BadInput(f"{out}: no sweep.yaml in it: give the folder of a sweep")
-    return status_of(read_sweep(Path(out) / "sweep.yaml"), read_run_files(out), count)
+    spec = read_sweep(Path(out) / "sweep.yaml")
+    endless = spec.method == "bayes" or not (count or spec.size())
+    total = count or spec.run_cap if endless else len(sweep_configs(spec, count))
+    return status_of(read_run_files(out), total)

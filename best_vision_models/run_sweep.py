@@ -32,7 +32,7 @@ from best_vision_models.sweep_checks import (
     needs_of,
 )
 from .sweep_files import SweepSpec, other_program, read_sweep
-from .sweeps import done_states, open_sweep_folder, status_of
+from .sweeps import done_states, open_sweep_folder, status_of, sweep_configs
 
 # %% ../nbs/16_run_sweep.ipynb #e8bef530
 def fine_tune_run(
@@ -320,12 +320,13 @@ def run_sweep(
     "Run what is missing of a sweep; each finished run is one JSON file in `out`."
     if not isinstance(spec, SweepSpec): spec = read_sweep(spec)
     if agents is not None and agents < 1: raise BadInput(f"agents is {agents}: at least 1 is needed")
-    if run is None:
-        _check_program(spec)
-        check_settings(spec, configs_to_check(spec, count))
+    if run is None: _check_program(spec)
+    configs = None if spec.method == "bayes" else sweep_configs(spec, count)
+    if run is None: check_settings(spec, configs_to_check(spec) if configs is None else list(configs.values()))
     with open_sweep_folder(spec, out) as folder, _unless_refused(folder):
         rows = read_run_files(folder)
-        jobs = (Bayes if spec.method == "bayes" else Listed)(spec, rows, count, retry_failed)
+        if configs is None: jobs = Bayes(spec, rows, count, retry_failed)
+        else: jobs = Listed(spec, rows, configs, retry_failed)
         if jobs.left() and not _on_target(spec, rows):
             done = Counter(row["state"] for row in rows if row.get("state") in done_states(retry_failed))
             progress, to_check = Progress(done, jobs.left()), needs_of(jobs.configs()) if run is None else []

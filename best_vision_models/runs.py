@@ -244,7 +244,8 @@ def _tidy(table: pd.DataFrame, path: str) -> pd.DataFrame:
     state = pd.Series("finished", table.index, dtype="str").where(table.error_rate.notna(), "failed")
     if "state" in given: state = table.state.astype("str").fillna(state)
     table = _check(table.assign(state=state), path)
-    like_another = table[table.fit_time.notna() & table.fit_time.duplicated(keep=False)] # few are left to compare
+    times = np.sort(table.fit_time)
+    like_another = table[table.fit_time.isin(times[1:][times[1:] == times[:-1]])] # few are left to compare
     repeated = like_another.index[like_another.duplicated(given.intersection(RUNS_COLUMNS))]
     if len(repeated):
         log.warning(f"{Path(path).name}: {len(repeated)} rows repeat another run exactly and count once")

@@ -13,7 +13,7 @@ from .settings import config_key
 from .sources import BadInput
 from .sweep_checks import configs_to_check
 from .sweep_files import Parameter, SweepSpec, dotted, leaves, nested, setting_at
-from .sweeps import done_states, missing_runs, run_count, sweep_configs
+from .sweeps import done_states, missing_runs, run_count
 
 # %% ../nbs/15b_schedule.ipynb #d1d4509b
 def _apart_first(jobs: list) -> list:
@@ -23,10 +23,9 @@ def _apart_first(jobs: list) -> list:
 
 class Listed:
     "The runs of a grid or random sweep that remain."
-    def __init__(self, spec, rows, count, retry_failed):
-        configs = sweep_configs(spec, count)
+    def __init__(self, spec, rows, configs, retry_failed):
         self.total = len(configs)
-        self.waiting = deque(_apart_first(list(missing_runs(spec, rows, retry_failed, configs=configs).items())))
+        self.waiting = deque(_apart_first(list(missing_runs(spec, rows, retry_failed, configs).items())))
 
     def configs(self) -> list[dict]: return [config for _, config in self.waiting]
     def left(self) -> int: return len(self.waiting)

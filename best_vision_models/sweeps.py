@@ -94,13 +94,12 @@ def missing_runs(
     spec: SweepSpec,
     runs: pd.DataFrame | list[dict], # rows of a runs table
     retry_failed: bool = False, # count failed runs as missing?
-    count: int | None = None, # how many the sweep has, for random
-    configs: dict[str, dict] | None = None, # what `sweep_configs` gives, where it is there already
+    configs: dict[str, dict] | None = None, # what `sweep_configs` gives, where it is known
 ) -> dict[str, dict]: # settings by key
     "The runs of a grid or random sweep that no row of `runs` has finished or is doing."
     rows = runs.to_dict("records") if isinstance(runs, pd.DataFrame) else runs
     states = done_states(retry_failed) | {"running"}
-    if configs is None: configs = sweep_configs(spec, count)
+    if configs is None: configs = sweep_configs(spec)
     done_rows = [row for row in rows if row.get("state", "finished") in states]
     done = {row["run_id"] if row.get("run_id") in configs else key_of_row(spec, row) for row in done_rows}
     return {key: config for key, config in configs.items() if key not in done}

@@ -94,7 +94,7 @@ def missing_runs(
     spec: SweepSpec,
     runs: pd.DataFrame | list[dict], # rows of a runs table
     retry_failed: bool = False, # count failed runs as missing?
-    configs: dict[str, dict] | None = None, # what `sweep_configs` gives, where it is known
+    configs: dict[str, dict] | None = None, # what `sweep_configs` gave; None: it is asked, without a count
 ) -> dict[str, dict]: # settings by key
     "The runs of a grid or random sweep that no row of `runs` has finished or is doing."
     rows = runs.to_dict("records") if isinstance(runs, pd.DataFrame) else runs

@@ -325,8 +325,7 @@ def run_sweep(
     if run is None: check_settings(spec, configs_to_check(spec) if configs is None else list(configs.values()))
     with open_sweep_folder(spec, out) as folder, _unless_refused(folder):
         rows = read_run_files(folder)
-        if configs is None: jobs = Bayes(spec, rows, count, retry_failed)
-        else: jobs = Listed(spec, rows, configs, retry_failed)
+        jobs = Bayes(spec, rows, count, retry_failed) if configs is None else Listed(spec, rows, configs, retry_failed)
         if jobs.left() and not _on_target(spec, rows):
             done = Counter(row["state"] for row in rows if row.get("state") in done_states(retry_failed))
             progress, to_check = Progress(done, jobs.left()), needs_of(jobs.configs()) if run is None else []

@@ -9,7 +9,7 @@ __all__ = ['mistakes', 'ensemble', 'ensemble_error', 'ensemble_trials', 'ensembl
 import numpy as np
 import pandas as pd
 
-from .runs import Preds
+from .preds import Preds
 from .sources import BadInput
 
 # %% ../nbs/07_ensembles.ipynb #cb972298

@@ -16,8 +16,9 @@ import torch
 from .datasets import about_images, make_dls, understand_images
 from .ensembles import mistakes
 from .fine_tune import fine_tune, make_learner, model_of, row_before
+from .preds import read_arrays
 from .probe import cross_validate, frozen_features
-from .runs import read_arrays, read_run_files
+from .runs import read_run_files
 from .settings import read_config
 from .sources import BadInput
 

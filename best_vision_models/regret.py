@@ -18,10 +18,11 @@ from .datasets import split_images
 from .ensembles import mistakes
 from .judges import assign_folds, write_csv
 from .own_images import read_images
+from .preds import read_arrays
 from .race import targets_of
 from .recommend import read_standing, recommend
 from .run_sweep import run_sweep
-from .runs import read_arrays, read_run_files
+from .runs import read_run_files
 from .saved_models import predict_images
 
 # %% ../nbs/18b_regret.ipynb #c3038169

@@ -52,8 +52,10 @@ class Worker:
     def ready(self, configs: list[dict] = (), check: bool = False) -> Exception | None: # what is wrong
         "Have what runs with these settings need before the first one comes; one worker checks it, the others import."
         if configs:
+            gc.disable() # what is imported stays: to look through it for garbage is a sixth of an import's time,
             import_module("best_vision_models.fine_tune")
-            gc.freeze() # each run collects garbage: what was imported needs no looking through
+            gc.freeze() # and of a run's, which collects garbage, too
+            gc.enable()
         try:
             if check: check_weights(configs), check_images_of(configs)
         except (BadInput, SourceUnavailable) as error: return error

@@ -14,7 +14,7 @@ from conftest import ROOT
 
 from best_vision_models import charts
 from best_vision_models.charts import accuracy_by_speed, error_by_fit_time
-from best_vision_models.runs import read_preds
+from best_vision_models.preds import read_preds
 from best_vision_models.scores import pick_models, rank, read_summary
 from best_vision_models.sources import BadInput, data_dir
 from best_vision_models.timm_benchmarks import (
@@ -83,7 +83,7 @@ TYPOS = {
                                  "levit"),
     "scores.rank": (lambda: rank(PUBLISHED, "planets"), "planet"),
     "scores.pick_models": (lambda: pick_models(PUBLISHED, "pest", 60), "pets"),
-    "runs.read_preds": (lambda: read_preds(data_dir() / "summaries" / "ensembles_pets.csv", "pest"), "pets"),
+    "preds.read_preds": (lambda: read_preds(data_dir() / "summaries" / "ensembles_pets.csv", "pest"), "pets"),
     "timm_benchmarks.choose_benchmark": (lambda: choose_benchmark("infer", "timm_2026", device="rtx390"), "rtx3090"),
     "timm_benchmarks.read_benchmark": (lambda: read_benchmark("infer", "timm_2026", device="509O"), "5090"),
     "timm_benchmarks.unmatched": (lambda: unmatched("infer", "timm_2026", device="rtx3900"), "rtx3090"),

@@ -18,8 +18,9 @@ import yaml
 import best_vision_models.run_sweep as engine
 from best_vision_models import models, runs, sweep_checks, sweep_files, sweeps
 from best_vision_models.models import weights_2022
+from best_vision_models.preds import read_preds
 from best_vision_models.run_sweep import run_sweep
-from best_vision_models.runs import read_preds, read_run_files, write_run
+from best_vision_models.runs import read_run_files, write_run
 from best_vision_models.sources import BadInput
 from best_vision_models.sweep_files import read_sweep
 from best_vision_models.sweeps import sweep_configs, sweep_status

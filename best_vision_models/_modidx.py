@@ -770,6 +770,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                            'best_vision_models/run_sweep.py'),
                                               'best_vision_models.run_sweep._unless_refused': ( 'run_sweep.html#_unless_refused',
                                                                                                 'best_vision_models/run_sweep.py'),
+                                              'best_vision_models.run_sweep._without': ( 'run_sweep.html#_without',
+                                                                                         'best_vision_models/run_sweep.py'),
                                               'best_vision_models.run_sweep.fine_tune_run': ( 'run_sweep.html#fine_tune_run',
                                                                                               'best_vision_models/run_sweep.py'),
                                               'best_vision_models.run_sweep.in_notebook': ( 'run_sweep.html#in_notebook',

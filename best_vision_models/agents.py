@@ -200,14 +200,14 @@ def _launch_folder(logs: Path) -> Path:
 
 # %% ../nbs/17_agents.ipynb #2b760414
 def _start_keeper(
-    sweep: str, count: int | None, gpu: str, logs: Path, diary: str, log: str, detached: bool
+    sweep: str, count: int | None, gpu: str, threads: int, logs: Path, diary: str, log: str, detached: bool
 ) -> subprocess.Popen:
     "Start the keeper of one agent."
     # A run of another program is started as `python`: that must be this one.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     env = {**os.environ, "PATH": path, "WANDB_DIR": str(logs), "BVM_DIARY": diary}
     env.pop("WANDB_SERVICE", None) # that of this process, which would call runs finished when it ends itself
-    if gpu != "cpu": env["CUDA_VISIBLE_DEVICES"] = gpu
+    env |= {"OMP_NUM_THREADS": str(threads)} if gpu == "cpu" else {"CUDA_VISIBLE_DEVICES": gpu}
     if detached: env["BVM_DETACHED"] = "1"
     keep = "import sys; from best_vision_models.keeper import keeper_process; keeper_process(*sys.argv[1:])"
     stdin = subprocess.DEVNULL if detached else subprocess.PIPE
@@ -247,11 +247,11 @@ def launch_agents(
     _refuse_second_set(logs)
     logged_in_wandb()
     launch = _launch_folder(logs)
-    agents, keepers = [], []
+    agents, keepers, threads = [], [], max(1, os.cpu_count() // len(wanted)) # more than cores wait for one another
     for number, gpu in enumerate(wanted):
         name = launch / f"agent-{number}-{'cpu' if gpu == 'cpu' else f'gpu{gpu}'}"
         diary, log = f"{name}.jsonl", f"{name}.log"
-        keepers.append(_start_keeper(sweep, count, gpu, logs, diary, log, detached))
+        keepers.append(_start_keeper(sweep, count, gpu, threads, logs, diary, log, detached))
         agents.append({"agent": number, "gpu": gpu, "sweep": sweep, "pid": keepers[-1].pid,
                        "started": psutil.Process(keepers[-1].pid).create_time(), "log": log, "diary": diary})
     (logs / "agents.json").write_text(json.dumps(agents))

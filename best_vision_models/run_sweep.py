@@ -74,6 +74,15 @@ class Worker:
             if not isinstance(error, (BadInput, SourceUnavailable)): reason = f"{type(error).__name__}: {reason}"
             return {**row, "state": "crashed" if isinstance(error, OSError) else "failed", "reason": reason}
 
+# %% ../nbs/16_run_sweep.ipynb #b72e0fbd
+@contextmanager
+def _without(name: str):
+    "Without a variable of the environment."
+    value = os.environ.pop(name, None)
+    try: yield
+    finally:
+        if value is not None: os.environ[name] = value
+
 # %% ../nbs/16_run_sweep.ipynb #22c497bf
 @contextmanager
 def ray_cluster(address: str | None, agents: int | None):
@@ -87,7 +96,7 @@ def ray_cluster(address: str | None, agents: int | None):
         yield ray
         return
     local = {} if address else {"num_cpus": max(agents or 1, os.cpu_count()), "object_store_memory": 200 * 2**20}
-    _start_ray(ray, address, **local)
+    with _without("OMP_NUM_THREADS"): _start_ray(ray, address, **local)
     try: yield ray
     finally: ray.shutdown()
 
@@ -187,7 +196,7 @@ def _ctrl_c(): # yields a `_Stop`
         stop.asked = True
         presses.append(time.time())
         if len(presses) > 1: raise KeyboardInterrupt
-        print("\nfinishing the runs under way; Ctrl-C again stops now", file=sys.stderr)
+        print("\nno more runs start, those under way finish; Ctrl-C again stops now", file=sys.stderr)
 
     before = signal.signal(signal.SIGINT, pressed)
     try: yield stop
@@ -198,20 +207,22 @@ def in_notebook() -> bool: return "IPython" in sys.modules and hasattr(sys.modul
 
 
 class Progress:
-    "Runs done, failed, left, and time to go."
+    "Runs done, failed, waiting, and time to go."
     def __init__(self, status: Counter, left: int):
         self.status, self.first, self.began, self.last = status, left, time.time(), -math.inf
-        self.handle, self.width, self.kinds, self.shown = None, 0, set(), None
+        self.handle, self.width, self.kinds, self.shown, self.first_run = None, 0, set(), None, None
         self.notebook = in_notebook()
         self.live = self.notebook or sys.stderr.isatty()
 
     def line(self, left: int, busy: int) -> str:
-        done, spent = self.first - left - busy, time.time() - self.began
+        done = self.first - left - busy
         if not done and not busy: return f"{left} runs to do: starting"
+        self.first_run = self.first_run or time.time()
         states = ", ".join(f"{n} {state}" for state, n in self.status.items() if n) or "0 finished"
-        to_go = f"{_duration(spent)} so far"
-        if done > 0 and left + busy: to_go = f"about {_duration(spent / done * (left + busy))} to go"
-        return f"{states}, {busy} running, {left} left, {to_go}"
+        to_go = f"{_duration(time.time() - self.began)} so far"
+        if done > 0 and left + busy: # those under way are half done, more or less
+            to_go = f"about {_duration((time.time() - self.first_run) * (left + busy / 2) / (done + busy / 2))} to go"
+        return f"{states}, {busy} running, {left} waiting, {to_go}"
 
     def show(self, left: int, busy: int, end: bool = False):
         quiet, done = time.time() - self.last, sum(self.status.values())

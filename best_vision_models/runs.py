@@ -18,7 +18,7 @@ import shutil
 import urllib.error
 import warnings
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from glob import glob
 from pathlib import Path
 
@@ -166,9 +166,9 @@ def _read_file(path: str) -> pd.DataFrame:
             warnings.simplefilter("error", pd.errors.ParserWarning)  # longer rows would shift the columns
             warnings.simplefilter("error", pd.errors.DtypeWarning)  # text in one part of a column, numbers in another
             top = comment_lines(Path(path)) if Path(path).is_file() else 0
-            try: table = pd.read_csv(path, skiprows=top, index_col=False)
-            except pd.errors.DtypeWarning:
-                table = pd.read_csv(path, skiprows=top, index_col=False, low_memory=False)
+            read = partial(pd.read_csv, path, skiprows=top, index_col=False, skipinitialspace=True)
+            try: table = read()
+            except pd.errors.DtypeWarning: table = read(low_memory=False)
     except ImportError:
         raise BadInput(f"{path}: reading Parquet needs pyarrow: "
                        "type pip install pyarrow, or save the table as CSV") from None
@@ -244,7 +244,7 @@ def _tidy(table: pd.DataFrame, path: str) -> pd.DataFrame:
     like_another = table[table.fit_time.isin(times[1:][times[1:] == times[:-1]])] # few are left to compare
     repeated = like_another.index[like_another.duplicated(given.intersection(RUNS_COLUMNS))]
     if len(repeated):
-        log.warning(f"{Path(path).name}: {len(repeated)} rows repeat another run exactly and count once")
+        log.warning(f"{Path(path).name}: rows that repeat another run exactly, and count once: {len(repeated)}")
         table = table.drop(repeated)
     return table.reset_index(drop=True)
 

@@ -176,7 +176,7 @@ def test_pages_are_there_and_small(site):
         assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', page), name
         assert "#| " not in page and page.count("cdn.") == 0, name
     for name in CHAPTERS: assert "<details" in pages[name], name
-    assert "0 running, 0 left" not in pages["41_your_dataset"]  # a run's progress is for the one who runs it
+    assert "0 running, 0 waiting" not in pages["41_your_dataset"]  # a run's progress is for the one who runs it
     assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) < 30 * 2**20
     assert (site / "_sources" / "21_pets.ipynb").read_bytes() == (ROOT / "nbs" / "21_pets.ipynb").read_bytes()
     assert "<details open class=" in pages["21_pets"] and "cff-version" in pages["cite"]

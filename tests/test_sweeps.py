@@ -187,7 +187,7 @@ def test_ctrl_c_once_finishes_what_runs(tmp_path):
     driver, _ = interrupted(tmp_path, 1)
     what = Counter(line[0] for line in log_lines(tmp_path / "out"))
     assert what["start"] == what["end"] == len(read_run_files(tmp_path / "out")) < 40
-    assert driver.returncode == 0 and "finishing the runs under way" in driver.stdout.read()
+    assert driver.returncode == 0 and "those under way finish" in driver.stdout.read()
 
 
 @pytest.mark.slow
@@ -604,7 +604,7 @@ def test_progress_in_a_log_is_a_line_when_something_changed(monkeypatch, capsys)
         if second == 151: progress.ended({"state": "failed", "reason": "nan in batch 4"})
         progress.show(40 - sum(progress.status.values()) - 2, 2)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("0 finished, 2 running, 38 left") and 6 <= len(lines) <= 10, lines # not 1200 / 15
+    assert lines[0].startswith("0 finished, 2 running, 38 waiting") and 6 <= len(lines) <= 10, lines # not 1200 / 15
     assert lines.count("failed: nan in batch 3") == 1 and not any("batch 4" in line for line in lines)
     assert all(len(line) < 120 and "\r" not in line for line in lines)
 

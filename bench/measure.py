@@ -81,14 +81,15 @@ def _gpu() -> str | None:
 def report(name: str, lines: list[dict], keep: bool = False, **details): # `keep`: also earlier lines not measured anew
     """Writes the lines to `bench/results/NAME.json`, with the machine, the date and how busy the machine was.
 
-    A line that is kept from another machine's result says which CPU it is of.
+    A line that is kept from another machine's result says which CPU it is of; kept details are of that one, too.
     """
     RESULTS.mkdir(exist_ok=True)
+    before = {}
     if keep and (RESULTS / f"{name}.json").exists():
         before, anew = json.loads((RESULTS / f"{name}.json").read_text()), {one["measure"] for one in lines}
         kept = [{"cpu": before["machine"]["cpu"], **one} for one in before["lines"] if one["measure"] not in anew]
         lines = [*kept, *lines]
-    result = {"bench": name, "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(),
+    result = {**before, "bench": name, "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(),
               "load_before": psutil.getloadavg()[0], "lines": lines, **details}
     part = RESULTS / f".{name}.json.part"
     part.write_text(json.dumps(result, indent=1) + "\n")

@@ -23,14 +23,12 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import yaml
 from measure import find_images, line, report
 
-from best_vision_models import run_sweep
 from best_vision_models.images import images_path
 from best_vision_models.runs import read_run_files
 from best_vision_models.sweep_files import read_sweep
@@ -74,44 +72,13 @@ def run_ours(dataset: str, folder: Path, n_runs: int) -> tuple[float, pd.DataFra
     "What `bvm sweep run` does, in a process and with an image cache of its own."
     (folder / "sweep.yaml").write_text(yaml.safe_dump(make_sweep(dataset, n_runs)))
     began = time.perf_counter()
-    done = subprocess.run([sys.executable, __file__, "ours", folder / "sweep.yaml", folder / "runs"],
-                          capture_output=True, text=True, env={**os.environ, "BVM_CACHE": str(folder / "cache")})
+    command = [sys.executable, Path(__file__).with_name("timed_sweep.py"), folder / "sweep.yaml", folder / "runs"]
+    env = {**os.environ, "BVM_CACHE": str(folder / "cache")}
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
     took = time.perf_counter() - began
     assert done.returncode == 0, done.stderr
     rows = read_run_files(folder / "runs")
     return took, pd.DataFrame([{**row["stages"], "error_rate": row["error_rate"]} for row in rows])
-
-
-def timed_run(config: dict) -> dict:
-    "`fine_tune_run`, the seconds of its stages in the row."
-    began, stages = time.perf_counter(), {}
-    from fastai.callback.core import Callback
-    from fastai.learner import defaults
-
-    import best_vision_models.fine_tune as module
-    from best_vision_models.settings import read_config
-    stages["import"] = time.perf_counter() - began
-
-    def timed(name, function):
-        def call(*args, **kwargs):
-            start = time.perf_counter()
-            result = function(*args, **kwargs)
-            stages[name] = stages.get(name, 0) + time.perf_counter() - start
-            return result
-        return call
-
-    class ValidationTime(Callback):
-        def before_validate(self): self.start = time.perf_counter()
-        def after_validate(self): stages["validation"] = stages.get("validation", 0) + time.perf_counter() - self.start
-
-    with ExitStack() as stack:
-        for name, function in (("data", "understand_images"), ("data", "make_dls"), ("model", "vision_learner")):
-            stack.enter_context(patch.object(module, function, timed(name, getattr(module, function))))
-        stack.enter_context(patch.object(defaults, "callbacks", [*defaults.callbacks, ValidationTime]))
-        row = module.fine_tune(read_config(**config))
-    stages["training"] = row["fit_time"] - stages["validation"]
-    stages["other"] = time.perf_counter() - began - sum(stages.values())
-    return {**row, "stages": stages}
 
 
 def used_line(dataset: str) -> dict:
@@ -156,7 +123,4 @@ def main():
     report("sweep", lines, stages=stages)
 
 
-if __name__ == "__main__":
-    if sys.argv[1:2] != ["ours"]: main()
-    else:
-        with patch.object(run_sweep, "fine_tune_run", timed_run): run_sweep.run_sweep(*sys.argv[2:])
+if __name__ == "__main__": main()

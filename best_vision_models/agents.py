@@ -241,13 +241,15 @@ def launch_agents(
     detached: bool = False, # do they go on when this kernel ends?
 ) -> Agents:
     "Start a W&B agent on each GPU; returns at once. Raises `BadInput` if agents with these `logs` are still at work."
+    from joblib import cpu_count
+
     if not re.fullmatch(r"([\w.-]+/){0,2}[\w.-]+", sweep):
         raise BadInput(f"{sweep!r} is not a sweep's path: it looks like entity/project/id")
     wanted, logs = _wanted_gpus(gpus), Path(logs).absolute()
     _refuse_second_set(logs)
     logged_in_wandb()
     launch = _launch_folder(logs)
-    agents, keepers, threads = [], [], max(1, os.cpu_count() // len(wanted)) # more than cores wait for one another
+    agents, keepers, threads = [], [], max(1, cpu_count() // len(wanted)) # more than cores wait for one another
     for number, gpu in enumerate(wanted):
         name = launch / f"agent-{number}-{'cpu' if gpu == 'cpu' else f'gpu{gpu}'}"
         diary, log = f"{name}.jsonl", f"{name}.log"

@@ -27,6 +27,7 @@ from fastai.vision.core import PILImage, image2tensor
 from fastcore.imports import IN_NOTEBOOK
 from fastprogress import progress_bar
 from filelock import FileLock
+from joblib import cpu_count
 
 from .images import OwnImage, fingerprint
 from .sources import BadInput, cache_dir, log
@@ -185,7 +186,7 @@ class ImagesDL(EpochDL):
         "Batches of images cropped or padded at random places, made by threads while the one before is trained on."
         n_workers = self.fake_l.num_workers
         chances = [random.Random(seed + worker) for worker in range(n_workers)] or [random]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(cpu_count()) as pool:
             waiting = deque()
             for number, items in enumerate(batches):
                 chance = chances[number % len(chances)]

@@ -91,11 +91,12 @@ def ray_cluster(address: str | None, agents: int | None):
     os.environ.setdefault("RAY_worker_niceness", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
+    from joblib import cpu_count # only those that this process may use: a container has fewer than its machine
 
     if ray.is_initialized():
         yield ray
         return
-    local = {} if address else {"num_cpus": max(agents or 1, os.cpu_count()), "object_store_memory": 200 * 2**20}
+    local = {} if address else {"num_cpus": max(agents or 1, cpu_count()), "object_store_memory": 200 * 2**20}
     with _without("OMP_NUM_THREADS"): _start_ray(ray, address, **local)
     try: yield ray
     finally: ray.shutdown()
@@ -217,7 +218,6 @@ class Progress:
     def line(self, left: int, busy: int) -> str:
         done = self.first - left - busy
         if not done and not busy: return f"{left} runs to do: starting"
-        self.first_run = self.first_run or time.time()
         states = ", ".join(f"{n} {state}" for state, n in self.status.items() if n) or "0 finished"
         to_go = f"{_duration(time.time() - self.began)} so far"
         if done > 0 and left + busy: # those under way are half done, more or less
@@ -225,6 +225,7 @@ class Progress:
         return f"{states}, {busy} running, {left} waiting, {to_go}"
 
     def show(self, left: int, busy: int, end: bool = False):
+        if busy and not self.first_run: self.first_run = time.time()
         quiet, done = time.time() - self.last, sum(self.status.values())
         if not end and quiet < (0.2 if self.live else 15 if done != self.shown else 300): return
         self.last, self.shown, line = time.time(), done, self.line(left, busy)

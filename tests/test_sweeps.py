@@ -773,3 +773,14 @@ def test_an_older_library_s_sweep_is_read_and_completed(tmp_path, ray_here):
     (tmp_path / "single").mkdir()
     (tmp_path / "single" / "d62c2442efed.json").write_text(json.dumps(OLD_SINGLE))
     assert rank(summarise(read_runs(tmp_path / "single"))).model_name.tolist() == ["test_resnet"]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to a core")
+def test_uses_only_the_cores_that_it_may_use():
+    code = """
+        import os
+        os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+        from best_vision_models.run_sweep import ray_cluster
+        with ray_cluster(None, None) as ray: print(ray.cluster_resources()["CPU"])"""
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    assert subprocess.run(command, env=ENV, capture_output=True, text=True, check=True).stdout.split() == ["1.0"]

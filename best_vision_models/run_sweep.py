@@ -91,11 +91,12 @@ def ray_cluster(address: str | None, agents: int | None):
     os.environ.setdefault("RAY_worker_niceness", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
-    from joblib import cpu_count # only those that this process may use: a container has fewer than its machine
+    from joblib import cpu_count
 
     if ray.is_initialized():
         yield ray
         return
+    # The cores that this process may use: in a container fewer than its machine has.
     local = {} if address else {"num_cpus": max(agents or 1, cpu_count()), "object_store_memory": 200 * 2**20}
     with _without("OMP_NUM_THREADS"): _start_ray(ray, address, **local)
     try: yield ray

@@ -7,7 +7,8 @@ What a call doesn't measure stays in the result as it was, with the CPU it is of
 
 The loop has the model, head, loss and optimizer of `fine_tune`, and nothing else: no data, no metrics, no callbacks.
 `share` is the time that the best form of the loop would need for the batches of a run (one epoch with the body frozen,
-one with all of it, each with a validation) over the run's own `fit_time`. On a GPU the clock waits for it. All forms
+one with all of it, each with a validation) over the run's own `fit_time`. On a GPU the clock waits for it. `--compile`
+also tries `torch.compile`, whose compiling isn't counted; such a line is kept beside that of the bare loop. All forms
 are tried in the first turn; one that is a quarter slower than the best in everything isn't tried again.
 """
 import argparse
@@ -106,7 +107,8 @@ def measure(dataset: str, name: str, args) -> dict:
     seconds = [{"form": form, **{what: statistics.median(taken) for what, taken in of.items()}}
                for form, of in found.items()]
     for of in seconds: print("  ", of)
-    return line(f"{name} on {dataset}, {args.img_size} px: share of the bare loop", bound * share, bound, share,
+    loop = "compiled loop" if args.compile else "bare loop"
+    return line(f"{name} on {dataset}, {args.img_size} px: share of the {loop}", bound * share, bound, share,
                 "images/s", 0.9, shares=shares, precision=row["precision"], train_images=row["train_images"],
                 seconds=seconds)
 

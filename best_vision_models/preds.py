@@ -37,7 +37,8 @@ def read_arrays(path: Path) -> dict: # `preds`, `targets`, `files`, `classes`
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in ("preds", "targets", "files", "classes")}
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        raise BadInput(f"{path}: not the predictions that a run kept: remove it, and do that run again") from None
+        raise BadInput(f"{path}: not the predictions that a run kept: remove it and the run's JSON, and the sweep's "
+                       "command does that run again") from None
 
 
 def _beside(path: Path) -> Path: # of a run's JSON or a table of runs

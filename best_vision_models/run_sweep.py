@@ -198,7 +198,8 @@ def _ctrl_c(): # yields a `_Stop`
         stop.asked = True
         presses.append(time.time())
         if len(presses) > 1: raise KeyboardInterrupt
-        print("\nno more runs start, those under way finish; Ctrl-C again stops now", file=sys.stderr)
+        print("\nno more runs start, those under way finish; the same command goes on later; Ctrl-C again stops now",
+              file=sys.stderr)
 
     before = signal.signal(signal.SIGINT, pressed)
     try: yield stop
@@ -216,12 +217,12 @@ class Progress:
         self.notebook = in_notebook()
         self.live = self.notebook or sys.stderr.isatty()
 
-    def line(self, left: int, busy: int) -> str:
+    def line(self, left: int, busy: int, end: bool = False) -> str:
         done = self.first - left - busy
         if not done and not busy: return f"{left} runs to do: starting"
         states = ", ".join(f"{n} {state}" for state, n in self.status.items() if n) or "0 finished"
         to_go = f"{_duration(time.time() - self.began)} so far"
-        if done > 0 and left + busy: # those under way are half done, more or less
+        if done > 0 and left + busy and not end: # those under way are half done, more or less
             to_go = f"about {_duration((time.time() - self.first_run) * (left + busy / 2) / (done + busy / 2))} to go"
         return f"{states}, {busy} running, {left} waiting, {to_go}"
 
@@ -229,7 +230,7 @@ class Progress:
         if busy and not self.first_run: self.first_run = time.time()
         quiet, done = time.time() - self.last, sum(self.status.values())
         if not end and quiet < (0.2 if self.live else 15 if done != self.shown else 300): return
-        self.last, self.shown, line = time.time(), done, self.line(left, busy)
+        self.last, self.shown, line = time.time(), done, self.line(left, busy, end)
         if self.handle: self.handle.update({"text/plain": line}, raw=True)
         elif self.notebook: self.handle = _display(line)
         elif self.live: print(f"\r{line:{self.width}}", end="\n" if end else "", file=sys.stderr, flush=True)

@@ -90,7 +90,8 @@ def _read_bytes(path: str) -> bytes: # pathlib's takes three times as long
 
 
 def _read_row(path: str) -> dict:
-    content = _read_bytes(path)
+    try: content = _read_bytes(path)
+    except IsADirectoryError: content = b""
     for parse in (from_json, json.loads): # the first takes two thirds of the time, but no name that isn't Unicode
         with suppress(ValueError):
             if isinstance(row := parse(content), dict): return row
@@ -169,6 +170,7 @@ def _read_file(path: str) -> pd.DataFrame:
             read = partial(pd.read_csv, path, skiprows=top, index_col=False, skipinitialspace=True)
             try: table = read()
             except pd.errors.DtypeWarning: table = read(low_memory=False)
+            table = table.rename(columns=str.strip)
     except ImportError:
         raise BadInput(f"{path}: reading Parquet needs pyarrow: "
                        "type pip install pyarrow, or save the table as CSV") from None
@@ -180,14 +182,15 @@ def _read_file(path: str) -> pd.DataFrame:
     except pd.errors.ParserWarning:
         raise BadInput(f"{path}: a row has more fields than the header: mend the commas") from None
     except (pd.errors.ParserError, UnicodeDecodeError, ValueError, OSError) as error:
-        raise BadInput(f"{path}: not a CSV or Parquet table ({str(error).splitlines()[0]})") from None
+        raise BadInput(f"{path}: not a CSV or Parquet table ({str(error).splitlines()[0]}): save it as one") from None
     if table.columns[0].lstrip().startswith("<"):
         raise BadInput(f"{path}: this is a web page, not a CSV: download the raw file")
     return table
 
 # %% ../nbs/02_runs.ipynb #2a344935
-def _line(index: int) -> str:
-    "Row `index` of a CSV as a person counts it in an editor."
+def _row(path: str, index: int) -> str:
+    "Row `index` as a person finds it: by its file in a folder, as an editor counts in a CSV."
+    if Path(path).is_dir(): return sorted(glob("*.json", root_dir=path))[index]
     return f"row {index + 1} after the header"
 
 
@@ -197,7 +200,7 @@ def _to_names(table: pd.DataFrame, path: str) -> pd.DataFrame:
         if table[column].dtype != "str":
             wrong = table.index[table[column].notna() & ~table[column].map(lambda value: isinstance(value, str))]
             if len(wrong):
-                raise BadInput(f"{path}: {column} in {_line(wrong[0])}: {table[column][wrong[0]]} is not a name")
+                raise BadInput(f"{path}: {column} in {_row(path, wrong[0])}: {table[column][wrong[0]]} is not a name")
         table = table.assign(**{column: table[column].astype("str").str.strip()})
     return table
 
@@ -211,7 +214,7 @@ def _to_numbers(table: pd.DataFrame, path: str) -> pd.DataFrame:
         numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
         wrong = table.index[numbers.isna() & table[column].notna()]
         if len(wrong):
-            raise BadInput(f"{path}: {column} in {_line(wrong[0])}: {table[column][wrong[0]]!r} is not a number")
+            raise BadInput(f"{path}: {column} in {_row(path, wrong[0])}: {table[column][wrong[0]]!r} is not a number")
         table = table.assign(**{column: numbers})
     return table
 
@@ -225,14 +228,16 @@ def _check(table: pd.DataFrame, path: str) -> pd.DataFrame:
     except SchemaError as error:
         wrong = error.failure_cases.iloc[0]
         what = "is missing" if pd.isna(wrong.failure_case) else f"{wrong.failure_case} {error.check.error}"
-        raise BadInput(f"{path}: {error.schema.name} in {_line(int(wrong['index']))}: {what}") from None
+        raise BadInput(f"{path}: {error.schema.name} in {_row(path, int(wrong['index']))}: {what}") from None
 
 # %% ../nbs/02_runs.ipynb #1737852b
 def _tidy(table: pd.DataFrame, path: str) -> pd.DataFrame:
     "`table` with all of `RUNS_COLUMNS`, states filled in, repeated rows once."
     missing = [column for column in NEEDED_COLUMNS if column not in table]
     if missing:
-        raise BadInput(f"{path}: no column {', '.join(missing)}; it has {', '.join(map(repr, table.columns[:12]))}")
+        there = ", ".join(map(repr, table.columns[:12]))
+        hint = ": put commas between the fields" if len(table.columns) == 1 else ""
+        raise BadInput(f"{path}: no column {', '.join(missing)}; it has {there}{hint}")
     if table.empty: raise BadInput(f"{path}: no rows below the header")
     table = _to_numbers(_to_names(table, path), path)
     given, unknown = table.columns, pd.Series(np.nan, table.index) # columns share it until one is written to
@@ -310,6 +315,7 @@ def read_runs(
         near = did_you_mean(path, read_sources()) or f"; the sources are {', '.join(read_sources())}"
         raise BadInput(f"{path}: no such file, and no source of that name{near}")
     if Path(path).is_dir(): return _tidy(_read_folder(path), path)
+    if path.endswith(".json"): raise BadInput(f"{path}: one run's file: give its folder")
     return _tidy(_read_file(path), path)
 
 # %% ../nbs/02_runs.ipynb #a5492904

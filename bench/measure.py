@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import torch
+from joblib import cpu_count
 
 RESULTS = Path(__file__).parent / "results"
 # The samples of Pets and Planet, where they stand beside the checkout.
@@ -69,7 +70,7 @@ def machine() -> dict:
     known = about.read_text().splitlines() if about.exists() else []
     names = [text.split(":", 1)[1].strip() for text in known if text.startswith("model name")]
     cpu = f"{names[0] if names else platform.processor()}, {torch.backends.cpu.get_cpu_capability()}"
-    return {"cpu": cpu, "cores": psutil.cpu_count(), "gpu": _gpu(),
+    return {"cpu": cpu, "cores": cpu_count(), "gpu": _gpu(),
             "memory_GiB": round(psutil.virtual_memory().total / 2**30), "python": platform.python_version(),
             **{library: version(library) for library in LIBRARIES}}
 

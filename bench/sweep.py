@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
+from joblib import cpu_count
 from measure import find_images, line, report
 
 from best_vision_models.images import images_path
@@ -87,7 +88,7 @@ def used_line(dataset: str) -> dict:
     turns = []
     for _ in range(times):
         with tempfile.TemporaryDirectory() as folder: took, runs = run_ours(dataset, Path(folder), n_runs)
-        used, all_workers = float(runs[["data", "training", "validation"]].sum().sum()), os.cpu_count() * took
+        used, all_workers = float(runs[["data", "training", "validation"]].sum().sum()), cpu_count() * took
         turns.append((used / all_workers, used, all_workers, runs.fillna(0).sum().drop("error_rate").to_dict()))
         print(f"  {dataset}: {used / all_workers:.1%} of {all_workers:.0f} s", flush=True)
     turns.sort(key=lambda turn: turn[0])

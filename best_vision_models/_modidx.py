@@ -788,6 +788,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'best_vision_models.runs._read_row': ('runs.html#_read_row', 'best_vision_models/runs.py'),
                                          'best_vision_models.runs._read_wandb': ('runs.html#_read_wandb', 'best_vision_models/runs.py'),
                                          'best_vision_models.runs._row': ('runs.html#_row', 'best_vision_models/runs.py'),
+                                         'best_vision_models.runs._run_files': ('runs.html#_run_files', 'best_vision_models/runs.py'),
                                          'best_vision_models.runs._state_of_files': ( 'runs.html#_state_of_files',
                                                                                       'best_vision_models/runs.py'),
                                          'best_vision_models.runs._tidy': ('runs.html#_tidy', 'best_vision_models/runs.py'),

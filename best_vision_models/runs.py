@@ -98,9 +98,13 @@ def _read_row(path: str) -> dict:
     raise BadInput(f"{path}: not a run's JSON: remove it, and the sweep's command does that run again")
 
 
+def _run_files(folder: str | Path) -> list[str]: # names, in the order of the runs table
+    return sorted(glob("*.json", root_dir=folder))
+
+
 def read_run_files(folder: str | Path) -> list[dict]: # one dictionary a run, as `write_run` got it
     "Every run in a folder; raises `BadInput` for a file that isn't a run's."
-    return [_read_row(os.path.join(folder, name)) for name in sorted(glob("*.json", root_dir=folder))]
+    return [_read_row(os.path.join(folder, name)) for name in _run_files(folder)]
 
 # %% ../nbs/02_runs.ipynb #abd69fa7
 def failure_kind(row: dict) -> str:
@@ -190,7 +194,7 @@ def _read_file(path: str) -> pd.DataFrame:
 # %% ../nbs/02_runs.ipynb #2a344935
 def _row(path: str, index: int) -> str:
     "Row `index` as a person finds it: by its file in a folder, as an editor counts in a CSV."
-    if Path(path).is_dir(): return sorted(glob("*.json", root_dir=path))[index]
+    if Path(path).is_dir(): return _run_files(path)[index]
     return f"row {index + 1} after the header"
 
 

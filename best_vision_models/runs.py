@@ -44,7 +44,7 @@ def json_types(value):
     if isinstance(value, (list, tuple)): return [json_types(v) for v in value]
     if hasattr(value, "item"): value = value.item()
     if isinstance(value, float) and not math.isfinite(value): return None
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+    return value if isinstance(value, (int, float, type(None))) else str(value)
 
 # %% ../nbs/02_runs.ipynb #07b684bc
 KEPT = ("preds", "model") # what a run may keep beside its row: arrays by name, files by name

@@ -670,7 +670,8 @@ def test_the_readmes_sweep_file_runs(my_images):
                                repeat={"values": [1, 2]}, img_size={"value": 32}, batch_size={"value": 4},
                                learning_rate={"value": 0.008})
     (my_images / "mine.yaml").write_text(yaml.safe_dump(sweep))
-    code = "import sys; from best_vision_models.cli import main; sys.exit(main())"
+    code = ("import sys; from best_vision_models.cli import main; status = main(); "
+            "assert 'torch' not in sys.modules, 'workers waited for that'; sys.exit(status)")
     bvm = lambda *words: subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True,
                                         timeout=900)
     done = bvm("sweep", "run", "mine.yaml", "--out", "runs/mine", "--agents", "1")

@@ -17,6 +17,7 @@ RESULTS = Path(__file__).parent / "results"
 # The samples of Pets and Planet, where they stand beside the checkout.
 MIRROR = Path(__file__).parents[2] / "shared" / "data" / "images"
 LIBRARIES = ("torch", "fastai", "timm", "pandas", "pillow", "ray", "wandb")
+LOAD_BEFORE = psutil.getloadavg()[0] # of the last minute
 
 
 def find_images() -> list[str]: # data sets that can be measured here; digits always can
@@ -91,7 +92,7 @@ def report(name: str, lines: list[dict], keep: bool = False, **details): # `keep
         kept = [{"cpu": before["machine"]["cpu"], **one} for one in before["lines"] if one["measure"] not in anew]
         lines = [*kept, *lines]
     result = {**before, "bench": name, "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(),
-              "load_before": psutil.getloadavg()[0], "lines": lines, **details}
+              "load_before": LOAD_BEFORE, "lines": lines, **details}
     part = RESULTS / f".{name}.json.part"
     part.write_text(json.dumps(result, indent=1) + "\n")
     part.replace(RESULTS / f"{name}.json")

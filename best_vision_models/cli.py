@@ -93,8 +93,9 @@ def _choose(flag: str, values: str):
 @app.command("rank", epilog=(
     "Example: bvm rank final_sweep_published --dataset pets --by cost --seconds_per_point 40 --top 5"))
 def rank_command(
-    source: Annotated[
-        str, typer.Argument(help="A name from `bvm data list`, a CSV or Parquet file of runs, or its address.")],
+    source: Annotated[str, typer.Argument(help=(
+        "A name from `bvm data list`, a folder of runs, a CSV or Parquet file or its address, or "
+        "wandb:entity/project/sweep."))],
     dataset: Annotated[str | None, typer.Option("--dataset", help="Only this data set; else each for itself.")] = None,
     by: Annotated[By, typer.Option("--by", help="What to sort by; the lowest first.")] = By("score"),  # noqa: B008
     max_gpu_mem: Annotated[float | None, typer.Option("--max_gpu_mem", help="GiB.")] = None,

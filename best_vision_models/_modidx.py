@@ -652,6 +652,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                        'best_vision_models/recommend.py'),
                                               'best_vision_models.recommend._row_of': ( 'recommend.html#_row_of',
                                                                                         'best_vision_models/recommend.py'),
+                                              'best_vision_models.recommend.check_kept': ( 'recommend.html#check_kept',
+                                                                                           'best_vision_models/recommend.py'),
                                               'best_vision_models.recommend.compare': ( 'recommend.html#compare',
                                                                                         'best_vision_models/recommend.py'),
                                               'best_vision_models.recommend.conclude': ( 'recommend.html#conclude',

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SOLVE_COST', 'GROWTH', 'FEWEST', 'ENOUGH', 'constant_error', 'compare', 'share_interval', 'in_words', 'read_standing',
-           'Question', 'probe_all', 'time_steps', 'race', 'last_training', 'conclude', 'recommend']
+           'Question', 'probe_all', 'time_steps', 'race', 'last_training', 'check_kept', 'conclude', 'recommend']
 
 # %% ../nbs/18_recommend.ipynb #5e435f47
 import json
@@ -30,7 +30,7 @@ from .judges import judging, sample_images, write_csv, write_judges
 from .own_images import Images, read_images
 from .page import page
 from .probe import on_threads, time_features
-from .race import judge_probe, race_run, standings
+from .race import judge_probe, race_run, standings, targets_of
 from best_vision_models.rounds import (
     OVERHEAD,
     RATES,
@@ -46,6 +46,7 @@ from best_vision_models.rounds import (
 )
 from .run_sweep import ray_cluster, run_sweep
 from .runs import json_types, read_run_files, write_run
+from .saved_models import predict_images
 from .settings import config_key, read_config
 from .sources import BadInput, replace_file
 
@@ -281,6 +282,14 @@ def last_training(
     return {**found, "model": str(question.out / kind / f"{found['run_id']}.model")}
 
 
+def check_kept(question: Question, kept: dict, files: list[str]) -> float: # kept: as `last_training`
+    "How wrong the model to keep is on a hundred images at most that it has been trained on: training can go wrong."
+    labels = question.images.table.set_index(question.images.table.path.map(lambda path: str(path.absolute()))).labels
+    said = predict_images(kept["model"], files[:100]).drop(columns=["file", "label"])
+    targets = targets_of(labels[files[:100]], list(said), question.images.several).numpy()
+    return float(mistakes(said.to_numpy(), targets).mean())
+
+
 def _if_time(question: Question, row, kind: str, seconds: float) -> dict: # as `last_training`, which takes so long
     if question.clock.left < seconds: raise TimeoutError("no time was left")
     return last_training(question, row, kind)
@@ -310,6 +319,11 @@ def conclude(question: Question) -> tuple[dict, dict]: # the answer, as `recomme
     unit = dict(zip(table.path.map(lambda path: str(path.absolute())), same_unit(table)))
     units = np.array([unit[file] for file in found[0]["preds"]["files"]])
     best, *next_best = [_row_of(row, of, units) for row, of in zip(found, wrong)]
+    if kept is not found[0] and best["steps"]: # a head on frozen features is solved: it can't go wrong by chance
+        again = check_kept(question, kept, list(found[0]["preds"]["files"]))
+        if again > best["high"]: # though it has seen these images
+            kept = found[0]
+            not_done.append(f"training on the images held back, too (that model was wrong on {again:.1%} of these)")
     wrong = [np.bincount(units, of) for of in wrong] # images that belong together count as one
     planned = next_round(standing, cost, question.n_judges(), question.done, question.agents, 600)
     grown = float(np.clip(standing.set_index("model_name").grown.dropna()[best["model_name"]], *GROWTH))

@@ -285,8 +285,9 @@ def last_training(
 def check_kept(question: Question, kept: dict, files: list[str]) -> float: # kept: as `last_training`
     "How wrong the model to keep is on a hundred images at most that it has been trained on: training can go wrong."
     labels = question.images.table.set_index(question.images.table.path.map(lambda path: str(path.absolute()))).labels
-    said = predict_images(kept["model"], files[:100]).drop(columns=["file", "label"])
-    targets = targets_of(labels[files[:100]], list(said), question.images.several).numpy()
+    some = files[::-(-len(files) // 100)] # of each class
+    said = predict_images(kept["model"], some).drop(columns=["file", "label"])
+    targets = targets_of(labels[some], list(said), question.images.several).numpy()
     return float(mistakes(said.to_numpy(), targets).mean())
 
 

@@ -675,6 +675,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                               'best_vision_models.recommend.share_interval': ( 'recommend.html#share_interval',
                                                                                                'best_vision_models/recommend.py'),
                                               'best_vision_models.recommend.time_steps': ( 'recommend.html#time_steps',
+                                                                                           'best_vision_models/recommend.py'),
+                                              'best_vision_models.recommend.wrong_with': ( 'recommend.html#wrong_with',
                                                                                            'best_vision_models/recommend.py')},
             'best_vision_models.regret': { 'best_vision_models.regret._folder': ('regret.html#_folder', 'best_vision_models/regret.py'),
                                            'best_vision_models.regret._later': ('regret.html#_later', 'best_vision_models/regret.py'),

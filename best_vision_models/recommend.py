@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SOLVE_COST', 'GROWTH', 'FEWEST', 'ENOUGH', 'constant_error', 'compare', 'share_interval', 'in_words', 'read_standing',
-           'Question', 'probe_all', 'time_steps', 'race', 'last_training', 'check_kept', 'conclude', 'recommend']
+           'Question', 'probe_all', 'time_steps', 'race', 'last_training', 'wrong_with', 'check_kept', 'conclude',
+           'recommend']
 
 # %% ../nbs/18_recommend.ipynb #5e435f47
 import json
@@ -282,13 +283,21 @@ def last_training(
     return {**found, "model": str(question.out / kind / f"{found['run_id']}.model")}
 
 
+def wrong_with(
+    model: str | Path, # a folder that `save_model` wrote
+    labels: pd.Series, # by file; each a list
+    several: bool, # labels an image
+) -> np.ndarray: # an image each, as `mistakes`
+    "What a saved model gets wrong."
+    said = predict_images(model, labels.index.tolist()).drop(columns=["file", "label"])
+    return mistakes(said.to_numpy(), targets_of(labels, list(said), several).numpy())
+
+
 def check_kept(question: Question, kept: dict, files: list[str]) -> float: # kept: as `last_training`
     "How wrong the model to keep is on a hundred images at most that it has been trained on: training can go wrong."
     labels = question.images.table.set_index(question.images.table.path.map(lambda path: str(path.absolute()))).labels
     some = files[::-(-len(files) // 100)] # of each class
-    said = predict_images(kept["model"], some).drop(columns=["file", "label"])
-    targets = targets_of(labels[some], list(said), question.images.several).numpy()
-    return float(mistakes(said.to_numpy(), targets).mean())
+    return float(wrong_with(kept["model"], labels[some], question.images.several).mean())
 
 
 def _if_time(question: Question, row, kind: str, seconds: float) -> dict: # as `last_training`, which takes so long

@@ -19,11 +19,9 @@ from .ensembles import mistakes
 from .judges import assign_folds, write_csv
 from .own_images import read_images
 from .preds import read_arrays
-from .race import targets_of
-from .recommend import read_standing, recommend
+from .recommend import read_standing, recommend, wrong_with
 from .run_sweep import run_sweep
 from .runs import read_run_files
-from .saved_models import predict_images
 
 # %% ../nbs/18b_regret.ipynb #c3038169
 def write_halves(
@@ -106,8 +104,7 @@ def judge(
     table = table[~table.file.isin(pd.read_csv(half / "yours.csv").file)].set_index("file")
     several = "tags" in table
     labels = table.tags.str.split() if several else table.label.map(lambda label: [label])
-    said = predict_images(model, table.index.tolist()).drop(columns=["file", "label"])
-    return _later(mistakes(said.to_numpy(), targets_of(labels, list(said), several).numpy()), table.index)
+    return _later(wrong_with(model, labels, several), table.index)
 
 
 def ask(

@@ -34,7 +34,7 @@ from fastai.data.transforms import Normalize
 from fastai.learner import Learner, Recorder
 from fastai.losses import BCEWithLogitsLossFlat
 from fastai.metrics import FBetaMulti, accuracy, accuracy_multi, error_rate
-from fastai.torch_core import set_seed
+from fastai.torch_core import default_device, set_seed
 from fastai.vision.learner import vision_learner
 
 import best_vision_models
@@ -198,7 +198,6 @@ def _train(config: FineTuneConfig, model: TimmModel, images: Images, accumulate:
     with _loading(config, model): learn = make_learner(config, model, dls, metrics=metrics, cbs=cbs)
     precision, order = find_form(config.precision, learn.model, model.weights, config.img_size, dls.train.bs)
     learn.add_cbs({"fp16": [MixedPrecision()], "bf16": [BF16()]}.get(precision, []))
-    if model.pools: learn.model.to(memory_format=order)
     frozen, free, steps = _n_epochs(config)
     if steps: dls.train.images_an_epoch = steps * accumulate * dls.train.bs
     learn.add_cbs(tracking(frozen + free))
@@ -208,6 +207,7 @@ def _train(config: FineTuneConfig, model: TimmModel, images: Images, accumulate:
         probed, _ = probe(learn.model, dls, images, config.img_size, config.resize_method, config.seed,
                           config.precision)
         learn.add_cb(KeepStatistics())
+    learn.model.to(memory_format=order if model.pools else torch.contiguous_format) # the probe has an order of its own
     start = time.perf_counter()
     if free: learn.fine_tune(free, config.learning_rate, freeze_epochs=frozen, lr_mult=1 if probed else 100)
     fit_time = time.perf_counter() - start + probed
@@ -321,7 +321,8 @@ def row_before(config: FineTuneConfig, model: TimmModel) -> dict:
         "weights": model.weights if config.pretrained else None, "weights_from": model.weights_from,
         **run_settings(config),
         "error_rate": None, "valid_loss": None, "train_loss": None, "fit_time": None, "GPU_mem": None,
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu", "host": platform.node(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else default_device().type,
+        "host": platform.node(),
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         **{f"{library.__name__}_version": library.__version__ for library in (torch, fastai, timm, best_vision_models)},
     }

@@ -313,6 +313,7 @@ class _Engine:
         "Write a run's file, and see what follows from it."
         row = {**config, **row, "sweep": self.spec.name or self.folder.name, "run_id": key, "config": config}
         write_run(row, self.folder)
+        row = {name: value for name, value in row.items() if name not in KEPT} # models are large
         self.jobs.tell(key, row)
         self.progress.ended(row)
         self.rows.append(row)

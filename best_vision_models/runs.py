@@ -58,9 +58,15 @@ def write_arrays(arrays: dict, path: Path):
 
 
 def write_model(files: dict[str, bytes], folder: Path):
-    "Write a model's files. `config.json` comes last: a folder without it is no model."
-    (folder / "config.json").unlink(missing_ok=True)
-    for name in sorted(files, key="config.json".__eq__): replace_file(folder / name, files[name])
+    "Write a model's files beside those that are there, then put them in their place."
+    new, old = (folder.with_name(f".{folder.name}.{which}") for which in ("new", "old"))
+    for left in (new, old): shutil.rmtree(left, ignore_errors=True) # of a process that was killed
+    try:
+        for name, content in files.items(): replace_file(new / name, content)
+        if folder.exists(): folder.rename(old)
+        new.rename(folder)
+    finally:
+        for left in (new, old): shutil.rmtree(left, ignore_errors=True)
 
 
 def write_run(

@@ -47,7 +47,8 @@ def best_size(
     "The size at which a model's features are likely to be best."
     from timm.models import PretrainedCfg, get_pretrained_cfg
 
-    cfg = get_pretrained_cfg(weights) or PretrainedCfg() # `find_model` says what is wrong with a name
+    try: cfg = get_pretrained_cfg(weights) or PretrainedCfg()
+    except RuntimeError: cfg = PretrainedCfg() # `find_model` says what is wrong with a name
     return cfg.input_size[-1] if cfg.fixed_input_size else max(LARGER, cfg.input_size[-1])
 
 # %% ../nbs/17a_candidates.ipynb #80b3d641

@@ -187,6 +187,15 @@ def predict_command(
         said = said[["file", "label"]].assign(probability=said.drop(columns=["file", "label"]).max(axis=1))
     _print_table(said, format)
 
+# %% ../nbs/19_cli.ipynb #298ce069
+def _model_names(models: str) -> list[str]: # names with commas between, or a sweep's file
+    from best_vision_models.sweep_files import read_sweep
+
+    if not models.endswith((".yaml", ".yml")): return [name.strip() for name in models.split(",")]
+    if "model_name" not in (given := read_sweep(models).parameters):
+        raise BadInput(f"{models}: no model_name among its parameters: give names with commas")
+    return [str(name) for name in given["model_name"].listed()]
+
 # %% ../nbs/19_cli.ipynb #aa3f6435
 @app.command("recommend", epilog="Example: bvm recommend photos --minutes 10 --out runs/photos")
 def recommend_command(
@@ -204,11 +213,8 @@ def recommend_command(
 ):
     "Which pretrained model to fine-tune for these images, how, and how wrong it will be."
     from best_vision_models.recommend import in_words, recommend
-    from best_vision_models.sweep_files import read_sweep
 
-    names = models.split(",") if models else None
-    if models and models.endswith((".yaml", ".yml")):
-        names = [str(name) for name in read_sweep(models).parameters["model_name"].listed()]
+    names = _model_names(models) if models else None
     with contextlib.redirect_stdout(sys.stderr):
         answer = recommend(images, minutes, out, names, max_gpu_mem, label_pattern, weights_dir, img_size,
                            resize_method, address=address)

@@ -34,6 +34,8 @@ def assign_folds(
     labels = table.labels.map(sorted).str.join(" ")
     units = same_unit(table)
     if len(set(units)) < 2: raise BadInput(f"{images.name}: all images to train on are one group: give more groups")
+    if not images.several and labels.value_counts().max() < 2:
+        raise BadInput(f"{images.name}: one image of each class is left to train on: add more")
     n_folds = max(2, min(n_folds, labels.value_counts().max(), len(set(units))))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning) # some class has fewer images than there are folds
@@ -53,6 +55,9 @@ def write_csv(
     column, labels = ("tags", table.labels.str.join(" ")) if images.several else ("label", table.labels.str[0])
     files = table.path.map(lambda file: file.absolute())
     csv = pd.DataFrame({"file": files, column: labels, "is_valid": is_valid[rows]})
+    if table.group.notna().any():
+        parted = csv.is_valid.groupby(table.group).transform("nunique") > 1
+        csv["group"] = table.group.where(~parted) # those that are parted here have no name
     replace_file(path, csv.to_csv(index=False))
 
 

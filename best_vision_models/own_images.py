@@ -41,6 +41,11 @@ class Images:
 def _is_hidden(name: str) -> bool: return name.startswith(".") or name == "__MACOSX" # what macOS puts into an archive
 
 
+def _is_text(name: str) -> bool: # in Linux a file's name can be any bytes
+    try: return bool(name.encode())
+    except UnicodeEncodeError: return False
+
+
 def _below(path: str | Path, folder: Path) -> str: return Path(path).relative_to(folder).as_posix()
 
 
@@ -61,6 +66,8 @@ def _files_in(folder: Path) -> tuple[list[Path], dict[str, list[str]]]: # images
         for reason, some in (("hidden", [name for name in hidden if is_image.get(name, True)]),
                              ("not images", [name for name in names if not is_image[name] and name not in hidden])):
             if some: left_out.setdefault(reason, []).extend(sorted(_below(Path(here, name), folder) for name in some))
+    odd = [ascii(str(file)) for file in images if not _is_text(str(file))]
+    if odd: raise BadInput(f"{len(odd)} images have names that aren't UTF-8: {some_names(odd)}: rename them")
     return sorted(images), left_out
 
 # %% ../nbs/10a_own_images.ipynb #d07a0004
@@ -170,6 +177,7 @@ def _read_table(csv: Path) -> tuple[pd.DataFrame, str]: # all columns as text; `
     except (ValueError, OSError) as error:
         raise BadInput(f"{csv} can't be read as a CSV: {str(error).splitlines()[0]}") from None
     table = table.rename(columns=str.strip).apply(lambda column: column.str.strip())
+    table = table.mask(table == "") # a cell with a space in it is empty, too
     _check_header(csv, table.columns)
     column = next((c for c in ("tags", "label") if c in table.columns[1:]), None)
     if column is None:

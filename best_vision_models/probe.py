@@ -23,6 +23,7 @@ from fastai.data.load import fa_collate
 from fastai.torch_core import TensorImage
 from torch.nn import functional as F
 
+from .datasets import same_unit
 from .image_cache import cached_pixels, resized
 from .images import fingerprint
 from .own_images import Images
@@ -43,6 +44,7 @@ def find_precision(
     "For `auto` the 16 bits that this machine calculates in, or fp32 where it has none; anything else is itself."
     if precision != "auto": return precision
     if torch.cuda.is_available(): return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if torch.backends.mps.is_available(): return "fp32" # Apple's GPU: nobody has tried 16 bits there
     has = torch.cpu.get_capabilities()
     return "bf16" if any(has.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16")) else "fp32"
 
@@ -185,13 +187,14 @@ def _path(x: torch.Tensor, targets: torch.Tensor, n_classes: int, strengths): # 
     for strength in strengths: yield (best := _solve(x, targets, strength, best))
 
 # %% ../nbs/11b_probe.ipynb #d5098a73
-def _parts(targets: torch.Tensor, n_parts: int, seed: int) -> torch.Tensor: # number of each image's part
-    "Parts of equal size by chance; with one label an image also of equal shares of each label."
-    order = torch.as_tensor(np.random.RandomState(seed).permutation(len(targets)))
-    if targets.ndim == 1: order = order[torch.argsort(targets.cpu()[order], stable=True)]
-    parts = torch.empty(len(targets), dtype=torch.long)
-    parts[order] = torch.arange(len(targets)) % n_parts
-    return parts
+def _parts(targets: torch.Tensor, n_parts: int, seed: int, units: np.ndarray) -> torch.Tensor:
+    "The number of each image's part, by chance; a unit isn't split. With one label an image, equal shares of each."
+    _, first, unit = np.unique(units, return_index=True, return_inverse=True)
+    order = torch.as_tensor(np.random.RandomState(seed).permutation(len(first)))
+    if targets.ndim == 1: order = order[torch.argsort(targets.cpu()[first][order], stable=True)]
+    parts = torch.empty(len(first), dtype=torch.long)
+    parts[order] = torch.arange(len(first)) % n_parts
+    return parts[unit]
 
 
 @contextmanager
@@ -242,10 +245,12 @@ def fit_head(
     targets: torch.Tensor, # class numbers; or, with several labels an image, images × classes of 0 and 1
     n_classes: int,
     seed: int = 42, # fixes the five parts
+    units: np.ndarray | None = None, # as from `same_unit`: images of one aren't parted; None: each is one
 ) -> tuple[torch.Tensor, torch.Tensor, float]: # weight (classes × features), bias (classes), the strength chosen
     "The linear head with the regularisation that does best in cross-validation."
     x, mean, std, back = _scaled(features)
-    _, chosen = _judge(x, targets, n_classes, _parts(targets, min(5, len(x)), seed).to(x.device))
+    if units is None or len(set(units)) < 2: units = np.arange(len(x))
+    _, chosen = _judge(x, targets, n_classes, _parts(targets, min(5, len(set(units))), seed, units).to(x.device))
     *_, (weight, bias) = _path(x, targets, n_classes, STRENGTHS[:chosen + 1])
     if back is not None: weight = back.T @ weight
     weight = weight / std[:, None]
@@ -268,9 +273,11 @@ def probe(
 ) -> tuple[float, float]: # seconds; the strength chosen
     "Solve the head on the training images' frozen features. The seconds count these images alone, also if cached."
     features, seconds = frozen_features(net, dls, images, img_size, resize_method, precision)
-    of_train = torch.tensor(features.loc[[item.path for item in dls.train_ds.items]].to_numpy(), device=dls.device)
+    files = [item.path for item in dls.train_ds.items]
+    of_train = torch.tensor(features.loc[files].to_numpy(), device=dls.device)
+    units = same_unit(images.table.set_index("path").loc[files])
     began = time.perf_counter()
-    weight, bias, strength = fit_head(of_train, _targets(dls).to(dls.device), dls.c, seed)
+    weight, bias, strength = fit_head(of_train, _targets(dls).to(dls.device), dls.c, seed, units)
     with torch.no_grad():
         linear_head(net).weight.copy_(weight)
         linear_head(net).bias.copy_(bias)

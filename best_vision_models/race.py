@@ -129,13 +129,14 @@ def standings(
     by_recipe = {}
     for row, of in runs:
         recipe = row["model_name"], row["steps"], row["learning_rate"]
-        by_recipe.setdefault(recipe, []).append((of - wrong[row["model_name"]][of.index], row["fit_time"]))
+        judges = Path(row["dataset"]).name # a training that was done again counts once
+        by_recipe.setdefault(recipe, {})[judges] = of - wrong[row["model_name"]][of.index], row["fit_time"]
     for (model_name, steps, rate), parts in by_recipe.items():
-        gained = pd.concat([difference for difference, _ in parts])
+        gained = pd.concat([difference for difference, _ in parts.values()])
         se = max(gained.std(), 0.5 / len(gained)**0.5) / len(gained)**0.5
         brought = (gained.mean() * SPREAD**2 + BROUGHT * se**2) / (SPREAD**2 + se**2)
         rows.append({"model_name": model_name, "steps": steps, "learning_rate": rate, "se": se, "judges": len(gained),
                      "expected": max(wrong[model_name].mean() + brought, 0),
-                     "seconds": np.mean([time for _, time in parts])})
+                     "seconds": np.mean([time for _, time in parts.values()])})
     if not rows: raise BadInput("no candidate could be judged")
     return pd.DataFrame(rows).sort_values(["expected", "seconds"], ignore_index=True)

@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -252,8 +252,17 @@ def time_steps(question: Question) -> float: # a training step takes so many tim
     return taken[0] / 32 / best.seconds_an_image if taken else STEP_COST
 
 # %% ../nbs/18_recommend.ipynb #1caacc34
+def _trained(out: Path) -> set[tuple]: # as `next_round` plans them
+    "The trainings that a folder has from before."
+    runs = [row for folder in (out / "races").glob("*") for row in read_run_files(folder)]
+    def judges(row): return int(Path(row["dataset"]).stem.removeprefix("judges"))
+    return {(row["model_name"], row["steps"], row["learning_rate"], judges(row))
+            for row in runs if row["state"] == "finished"}
+
+
 def race(question: Question):
     "Train those that are ahead, round by round, as long as the minutes last."
+    before = _trained(question.out)
     def plan(cost): return next_round(question.standing(), cost, question.n_judges(), question.done, question.agents,
                                       question.clock.left)
 
@@ -261,10 +270,12 @@ def race(question: Question):
     while not question.stopped:
         planned = plan(question.cost())
         if not planned: break
-        question.say(f"training {len(planned)} times: " + ", ".join(
-            f"{name} for {steps} steps at {rate:g}" for name, steps, rate, _ in planned))
-        question.sweep("races", race_run, [question.trial(name, steps, question.judges(number), rate)
-                                           for name, steps, rate, number in planned], question.cost().beside.max())
+        missing = [trial for trial in planned if trial not in before]
+        if missing:
+            question.say(f"training {len(missing)} times: " + ", ".join(
+                f"{name} for {steps} steps at {rate:g}" for name, steps, rate, _ in missing))
+            question.sweep("races", race_run, [question.trial(name, steps, question.judges(number), rate)
+                                               for name, steps, rate, number in missing], question.cost().beside.max())
         question.done |= set(planned)
 
 # %% ../nbs/18_recommend.ipynb #58c5b5b6
@@ -289,7 +300,7 @@ def wrong_with(
     several: bool, # labels an image
 ) -> np.ndarray: # an image each, as `mistakes`
     "What a saved model gets wrong."
-    said = predict_images(model, labels.index.tolist()).drop(columns=["file", "label"])
+    said = predict_images(model, labels.index.tolist()).iloc[:, 2:] # a class may be called `file` or `label`
     return mistakes(said.to_numpy(), targets_of(labels, list(said), several).numpy())
 
 
@@ -366,7 +377,10 @@ def recommend(
 ) -> dict: # also in `out/answer.json`, with a page in `out/answer.html`; `in_words` says it in sentences
     "Which pretrained model to fine-tune for these images, how, and how wrong it will be; raises `BadInput`."
     clock, out = Clock(minutes), Path(out).absolute()
+    if Path(dataset).is_dir() and out.resolve().is_relative_to(Path(dataset).resolve()):
+        raise BadInput(f"{out} is inside {dataset}, where folders are classes: give another with --out")
     images = split_images(read_images(dataset, label_pattern), seed)
+    images = replace(images, table=images.table[images.table.part != "test"].reset_index(drop=True)) # no labels needed
     table = candidates(models, img_size, weights_dir, max_gpu_mem)
     for why, rows in table.groupby("dropped", sort=False):
         print(f"not tried: {some_names(rows.weights)}: {why}", file=sys.stderr, flush=True)

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from fastai.data.transforms import image_extensions
 from torch import nn
 
 from .image_cache import resized
 from .images import OwnImage, some_names
 from .models import find_model
+from .own_images import _files_in
 from .runs import write_model
 from .sources import BadInput, first_words
 
@@ -102,7 +102,7 @@ def _image_files(images: str | Path | list) -> list[Path]:
     if (path / "model.safetensors").is_file(): raise BadInput(f"{path} is a model: give one model, then images")
     if path.is_file(): return [path]
     if not path.is_dir(): raise BadInput(f"{path}: no such image or folder")
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in image_extensions and file.is_file())
+    found, _ = _files_in(path) # as those to train on
     if not found: raise BadInput(f"{path} holds no images")
     return found
 

@@ -18,10 +18,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import psutil
 import yaml
 
-from .diary import Diary, Doubts, known_here, runs_noted, summarise_notes, with_known
+from .diary import Diary, Doubts, known_here, runs_noted, start_of, summarise_notes, with_known
 from .settings import config_key
 from .sources import BadInput, SourceUnavailable, first_words
 from .sweep_files import SweepSpec, leaves, read_sweep
@@ -117,9 +116,9 @@ class CannotStart(BaseException): # wandb's agent catches every `Exception`
 class _Noting:
     "What is added to wandb's own agent: it writes down which run it starts, and how it ended."
     def _command_run(self, command):
-        run_id, me = command["run_id"], psutil.Process()
+        run_id, me = command["run_id"], os.getpid()
         config = {name: given["value"] for name, given in command["args"].items()}
-        self.diary.add("run", run_id=run_id, config=config, agent=[me.pid, me.create_time(), platform.node()])
+        self.diary.add("run", run_id=run_id, config=config, agent=[me, start_of(me), platform.node()])
         while not self._started(command):
             self.diary.add("state", state="waiting: W&B does not answer")
             time.sleep(15)

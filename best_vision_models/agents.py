@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pandas as pd
 import psutil
+import yaml
 
 from best_vision_models.diary import (
     Diary,
@@ -29,13 +30,15 @@ from best_vision_models.diary import (
     processes_of,
     same_process,
     signal_process,
+    start_of,
     summarise_notes,
 )
 from .run_sweep import fine_tune_run, in_notebook, run_sweep
-from .runs import write_run
-from .sources import BadInput
-from .sweep_files import leaves, nested, read_sweep, setting_at
-from .sweeps import key_of_row, open_sweep_folder
+from .runs import read_run_files, write_run
+from .sources import BadInput, replace_file
+from .sweep_checks import check_settings
+from .sweep_files import leaves, nested, other_program, read_sweep, setting_at
+from .sweeps import key_of_row, open_sweep_folder, sweep_configs
 from .wandb_runs import fetch_sweep, logged_in_wandb
 
 # %% ../nbs/17_agents.ipynb #a6e00031
@@ -255,7 +258,7 @@ def launch_agents(
         diary, log = f"{name}.jsonl", f"{name}.log"
         keepers.append(_start_keeper(sweep, count, gpu, threads, logs, diary, log, detached))
         agents.append({"agent": number, "gpu": gpu, "sweep": sweep, "pid": keepers[-1].pid,
-                       "started": psutil.Process(keepers[-1].pid).create_time(), "log": log, "diary": diary})
+                       "started": start_of(keepers[-1].pid), "log": log, "diary": diary})
     (logs / "agents.json").write_text(json.dumps(agents))
     launched = Agents(agents, logs)
     launched.keepers = keepers # and with them the pipes, which close when this process ends
@@ -270,6 +273,11 @@ class _InSweep:
         entity, project, name = self.sweep.split("/")
         os.environ.update(WANDB_ENTITY=entity, WANDB_PROJECT=project, WANDB_SWEEP_ID=name)
         os.environ.pop("WANDB_SERVICE", None) # another process's, if Ray's worker has inherited one
+        # The sweep's own names and values, as W&B's agent hands them over; wandb asks for the path once a process.
+        folder = Path(os.environ.get("WANDB_DIR", ".")).absolute() / "wandb" / f"sweep-{name}"
+        given = folder / f"config-{os.getpid()}.yaml"
+        replace_file(given, yaml.safe_dump({"wandb_version": 1, **{key: {"value": of} for key, of in config.items()}}))
+        os.environ["WANDB_SWEEP_PARAM_PATH"] = str(given)
         return self.run(config, **report)
 
 # %% ../nbs/17_agents.ipynb #0d6281bf
@@ -286,12 +294,17 @@ def complete_sweep(
     spec = read_sweep(recorded.content)
     if spec.method != "grid":
         raise BadInput(f"{sweep} is a {spec.method} sweep, which has no missing runs: launch agents for more")
+    if run is None:
+        if program := other_program(spec):
+            raise BadInput(f"{sweep} runs {program}, not fine_tune: launch agents for it")
+        check_settings(spec, list(sweep_configs(spec).values()))
     if running := [row for row in recorded.rows if row["state"] == "running"]:
         raise BadInput(f"{len(running)} runs of {sweep} are under way on W&B: wait for them, or stop their agents "
                        "(W&B takes some minutes to notice that a run has crashed)")
     with open_sweep_folder(spec, out) as folder:
-        for row in recorded.rows:
-            if row["state"] in ("finished", "failed"):
+        done = {row["run_id"] for row in read_run_files(folder) if row.get("state") == "finished"}
+        for row in sorted(recorded.rows, key=lambda row: row["state"] == "finished"): # which wins
+            if row["state"] in ("finished", "failed") and key_of_row(spec, row) not in done:
                 config = nested((path, setting_at(row["config"], path)) for path, _ in leaves(spec.parameters))
                 row = {**row, "run_id": key_of_row(spec, row), "wandb_run_id": row["run_id"], "config": config}
                 write_run(row, folder)

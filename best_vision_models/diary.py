@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GRACE', 'CUT_OFF', 'PATIENCE', 'processes_of', 'signal_process', 'end_processes', 'Diary', 'summarise_notes',
-           'outcome', 'point_in_words', 'same_process', 'runs_noted', 'known_here', 'with_known', 'Doubts']
+           'outcome', 'point_in_words', 'start_of', 'same_process', 'runs_noted', 'known_here', 'with_known', 'Doubts']
 
 # %% ../nbs/16b_diary.ipynb #17720501
 import json
@@ -112,11 +112,15 @@ def point_in_words(config: dict, varies: list[str]) -> str: # model_name resnet1
     return ", ".join(f"{name} {config.get(name)}" for name in varies or config)
 
 # %% ../nbs/16b_diary.ipynb #a6e00020
-def same_process(pid: int, started: float) -> psutil.Process | None:
+def start_of(pid: int) -> float:
+    "When a process started: on Linux in ticks since the boot, which no step of the clock changes."
+    try: return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError: return psutil.Process(pid).create_time() # seconds
+
+
+def same_process(pid: int, started: float) -> psutil.Process | None: # started: as `start_of`
     "The process of that number, unless it has ended or the number now belongs to another."
-    try:
-        process = psutil.Process(pid)
-        return process if process.create_time() == started and _lives(process) else None
+    try: return process if start_of(pid) == started and _lives(process := psutil.Process(pid)) else None
     except psutil.Error: return None
 
 

@@ -31,7 +31,8 @@ def agent_process(sweep: str, count: str, diary: str): # count 0: no limit
     _end_with_keeper(diary)
     log = logging.getLogger("wandb.wandb_agent")
     log.setLevel(logging.INFO)
-    log.addHandler(logging.StreamHandler()) # what it gets from W&B belongs in the agent's log
+    log.addHandler(logging.StreamHandler()) # what it gets from W&B belongs in the agent's log,
+    log.addFilter(lambda said: not str(said.msg).startswith("About to run command")) # but no value of a variable
     diary = Diary(diary)
     try: diary.add("end", state=work_on(sweep, int(count), diary))
     except BadInput as error: status, reason = 2, str(error)
@@ -59,7 +60,7 @@ def _end_with_keeper(diary: str):
 class _OneAgent:
     "Runs an agent until it ends or is told to stop."
     def __init__(self, diary: Diary, argv: list[str]): # the agent's command
-        self.diary, self.argv, self.asked, self.agent = diary, argv, "", None
+        self.diary, self.argv, self.asked, self.agent, self.told = diary, argv, "", None, None
         self.watched = [] if os.environ.get("BVM_DETACHED") else [sys.stdin]
         signal.signal(signal.SIGTERM, lambda *_: self.ask("stop"))
         signal.signal(signal.SIGUSR1, lambda *_: self.ask("finish"))
@@ -67,15 +68,22 @@ class _OneAgent:
 
     def ask(self, what: str): # stop, or finish: the run under way, then go
         self.asked = what
-        if what == "finish" and self.agent and self.agent.poll() is None:
-            self.agent.send_signal(signal.SIGINT) # wandb's own way
+        self.tell()
+
+    def tell(self):
+        "The agent, once, to finish: wandb's own way."
+        if self.asked == "finish" and self.agent is not self.told:
+            self.told = self.agent
+            self.agent.send_signal(signal.SIGINT)
 
     def told_to_stop(self, seconds: float) -> bool: # waits so long
         if select.select(self.watched, [], [], seconds)[0] and not sys.stdin.read(1): self.asked = "stop"
         return self.asked == "stop"
 
     def run_once(self) -> int: # its exit status; after it, nothing of it is left
-        self.agent = subprocess.Popen(self.argv, stdin=subprocess.PIPE, start_new_session=True)
+        self.agent = subprocess.Popen(self.argv, stdin=subprocess.PIPE, start_new_session=True,
+                                      preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) # it can be told
+        self.tell() # what was asked while it started
         while self.agent.poll() is None and not self.told_to_stop(0.5): pass
         end_processes(processes_of(self.diary.path))
         return self.agent.wait()

@@ -42,7 +42,6 @@ def _domain(p: Parameter):
     if p.values: return tune.choice(list(range(len(p.values))))
     low, high, log = p.bounds()
     if p.distribution == "int_uniform": return tune.randint(int(low), int(high) + 1)
-    if p.distribution.startswith("q_"): return (tune.qloguniform if log else tune.quniform)(low, high, p.q)
     return (tune.loguniform if log else tune.uniform)(low, high)
 
 # %% ../nbs/15b_schedule.ipynb #78500f41
@@ -54,7 +53,11 @@ def _point(parameters: list, config: dict) -> dict:
 
 def _config(parameters: list, point: dict) -> dict:
     "The settings of the run at a point."
-    def value(p, x): return p.value if p.distribution == "constant" else p.values[x] if p.values else x
+    def value(p, x):
+        if p.distribution == "constant": return p.value
+        if p.values: return p.values[x]
+        low, high, _ = p.bounds()
+        return min(max(p.rounded(x), low), high)
     return nested((path, value(p, point.get(dotted(path)))) for path, p in parameters)
 
 

@@ -201,6 +201,10 @@ class _WithSwitches(TyperCommand):
         return super().parse_args(ctx, [f"{word}=True" if bare else word for word, bare in zip(args, alone)])
 
 # %% ../nbs/09_settings.ipynb #ec1df459
+def _is_none(name: str, value: str | None) -> bool: # W&B's agents write a null of a sweep as None
+    return value is None or value == "None" and NoneType in get_args(FineTuneConfig.model_fields[name].annotation)
+
+
 def add_fine_tune(
     app: typer.Typer, # gets the command `fine-tune`
     run: Callable[[FineTuneConfig, str | None], int], # does a run, may write it to a folder; exit status
@@ -213,7 +217,7 @@ def add_fine_tune(
             word = context.args[0]
             flag = "--model_name" if word in {*weights_2022(), *weights_2022().values()} else "--dataset"
             raise BadInput(f"{word} stands there without a flag: did you mean {flag} {word}?")
-        config = read_config(**{name: value for name, value in settings.items() if value is not None})
+        config = read_config(**{name: value for name, value in settings.items() if not _is_none(name, value)})
         for name, kept in (("save_preds", config.save_preds), ("save_model", config.save_model)):
             if kept and not out: raise BadInput(f"{name} needs a folder to keep it in: give --out DIR")
         return run(config, out)

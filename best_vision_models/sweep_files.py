@@ -10,7 +10,6 @@ __all__ = ['MAX_RUNS', 'UNIFORM', 'dotted', 'nested', 'setting_at', 'Parameter',
 import difflib
 import json
 import math
-import os
 import random
 import re
 from pathlib import Path
@@ -192,8 +191,9 @@ class Parameter(_Strict):
         if self.distribution == "constant": return self.value
         if self.values: return rng.choices(self.values, self.probabilities or None)[0]
         if self.distribution == "int_uniform": return rng.randint(int(self.min), int(self.max))
-        x = _draw_number(self, rng)
-        return round(x / self.q) * self.q if self.distribution.startswith("q_") else x
+        return self.rounded(_draw_number(self, rng))
+
+    def rounded(self, x: float) -> float: return round(x / self.q) * self.q if self.distribution.startswith("q_") else x
 
 # %% ../nbs/14_sweep_files.ipynb #dc638861
 def _draw_number(parameter: Parameter, rng: random.Random) -> float:
@@ -356,7 +356,7 @@ def _validated(content: dict, lines: dict, name: str) -> SweepSpec:
 
 # %% ../nbs/14_sweep_files.ipynb #39d40325
 def run_command(spec: SweepSpec, config: dict) -> list[str]:
-    "The command line with which a W&B agent starts the run with these settings, its macros filled in."
+    "A W&B agent's command line for the run with these settings; environment variables, often secret, as written."
     flags = [f"{name}={value}" for name, value in config.items()]
     fill = {
         "env": ["/usr/bin/env"], "interpreter": ["python"], "program": [spec.program] if spec.program else [],
@@ -368,7 +368,6 @@ def run_command(spec: SweepSpec, config: dict) -> list[str]:
     }
     words = []
     for word in map(str, spec.command or ["${env}", "${interpreter}", "${program}", "${args}"]):
-        word = re.sub(r"\$\{envvar:(\w*)\}", lambda m: os.environ.get(m[1], m[1]), word)
         macro = re.fullmatch(r"\$\{(\w+)\}", word)
         words += fill[macro[1]] if macro else [word]
     return words
@@ -377,7 +376,7 @@ def run_command(spec: SweepSpec, config: dict) -> list[str]:
 def with_our_command(spec: SweepSpec) -> SweepSpec: # the same sweep, if it names a program of its own
     "The sweep with the command that runs our `fine_tune`, where the file has neither `command` nor `program`."
     if spec.command or spec.program: return spec
-    folder = [f"--out=runs/{spec.name or 'sweep'}"] if "save_preds" in spec.parameters else []
+    folder = [f"--out=runs/{spec.name or 'sweep'}"] if {"save_preds", "save_model"} & {*spec.parameters} else []
     return spec.model_copy(update={"command": ["${env}", "${interpreter}", "-m", OUR_PROGRAM, *folder, "${args}"]})
 
 

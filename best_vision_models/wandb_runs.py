@@ -57,9 +57,9 @@ def hyperband_epochs(
 ) -> list[int]: # ascending; none if it stops nowhere
     "The epochs at which W&B's hyperband compares runs."
     eta, longest = early.get("eta") or 3, early.get("max_iter")
-    if longest:
+    if longest and early.get("s"):
         return sorted(int(epoch) for i in range(min(early["s"], 50)) if (epoch := longest / eta ** (i + 1)) >= 1)
-    return [int(early["min_iter"] * eta**i) for i in range(20)]
+    return [int(early["min_iter"] * eta**i) for i in range(20)] if early.get("min_iter") else []
 
 # %% ../nbs/01a_wandb_runs.ipynb #4bcdcf3d
 OUR_PROGRAM = "best_vision_models.fine_tune" # the module that an agent runs
@@ -87,12 +87,16 @@ def _rows(runs: list, content: dict, sweep: str) -> list[dict]: # `content`: the
     return [_row(run, sweep, _state(run, timed, first_band)) for run in runs]
 
 
+def _number(value) -> float | None: # W&B's own words for what isn't finite are texts: "NaN"
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
+
+
 def _row(run, sweep: str, state: str) -> dict:
     "A W&B run as a row of the runs table."
     config = {name: value for name, value in run.config.items() if not name.startswith("_")}
-    summary = {name: run.summary.get(name) for name in MEASURED}
-    if summary["error_rate"] is None and run.summary.get("accuracy_multi") is not None:
-        summary["error_rate"] = 1 - run.summary["accuracy_multi"]
+    summary = {name: _number(run.summary.get(name)) for name in (*MEASURED, "accuracy_multi")}
+    right = summary.pop("accuracy_multi")
+    if summary["error_rate"] is None and right is not None: summary["error_rate"] = 1 - right
     if "num_experiments" in config: config.setdefault("repeat", config["num_experiments"]) # upstream's name for it
     return {**config, **summary, "sweep": sweep, "run_id": run.id, "state": state, "started_at": run.created_at,
             "config": config}

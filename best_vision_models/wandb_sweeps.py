@@ -38,9 +38,14 @@ def create_sweep(
     project, entity = project or spec.project, entity or spec.entity
     if not project: raise BadInput("which W&B project? give project, or add project: to the sweep file")
     wandb = logged_in_wandb()
-    try: sweep = wandb.sweep(_as_wandb_has_it(spec), project=project, entity=entity or None)
+    before = {name: os.environ.get(name) for name in ("WANDB_ENTITY", "WANDB_PROJECT")}
+    try:
+        sweep = wandb.sweep(_as_wandb_has_it(spec), project=project, entity=entity or None)
+        entity = entity or os.environ.get("WANDB_ENTITY") # which holds the server's answer now
     except Exception as error:
         raise SourceUnavailable(f"W&B did not take the sweep ({first_words(error)}): try again later") from None
-    # The variable holds the server's answer.
-    entity = entity or os.environ.get("WANDB_ENTITY") or wandb.Api().default_entity
-    return f"{entity}/{project}/{sweep}"
+    finally: # the next sweep of this kernel may be another team's
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None: os.environ[name] = value
+    return f"{entity or wandb.Api().default_entity}/{project}/{sweep}"

@@ -254,6 +254,19 @@ def test_stop_after_the_run_under_way(server, tmp_path):
     assert sum(finished(server).values()) == begun < 4 # none cut off, none begun
 
 
+def test_an_agent_that_starts_is_told_to_finish(tmp_path):
+    "In its first second it imports: a keeper ignores Ctrl-C, and its agent must not have learnt that."
+    keep = f"""import sys
+from best_vision_models.diary import Diary
+from best_vision_models.keeper import Keeper
+Keeper(Diary({str(tmp_path / "diary")!r}), [sys.executable, "-c", "import time; time.sleep(600)"]).keep()"""
+    keeper = subprocess.Popen([sys.executable, "-c", keep], stdin=subprocess.PIPE)
+    wait_for(lambda: psutil.Process(keeper.pid).children())
+    keeper.send_signal(signal.SIGUSR1)
+    assert keeper.wait(60) == 0
+    assert Diary(str(tmp_path / "diary")).read("end")[-1]["state"] == "stopped"
+
+
 @pytest.mark.slow
 def test_a_cell_watches_its_agents(server, tmp_path):
     "In a real kernel: the table in the cell refreshes until the agents have ended."
@@ -269,10 +282,10 @@ agents.watch(0.5)"""
 
 
 def join(config):
-    "What `fine_tune` does with W&B, without the training."
+    "What `fine_tune` does with W&B, without the training; it also may write a value otherwise than the sweep does."
     import wandb
     error_rate = config["i"] / 100
-    with wandb.init(config=config) as run: run.summary.update({"error_rate": error_rate, "fit_time": 1})
+    with wandb.init(config={"i": str(config["i"])}) as run: run.summary.update({"error_rate": error_rate, "fit_time": 1})
     return {"error_rate": error_rate}
 
 

@@ -98,9 +98,10 @@ def measure(dataset: str, folder: Path, n_images: int | None, repeats: int, turn
             ) -> list[dict]:
     "A line for each other way to an answer, against the sweep."
     name = Path(dataset).stem
-    half = folder / name / "half0"
-    if not half.exists():
-        write_halves(write_some(dataset, n_images, folder / name / "some.csv") if n_images else dataset, folder / name)
+    there = folder / f"{name}_{n_images or 'all'}"
+    half = there / "half0"
+    if not (half / "all.csv").exists():
+        write_halves(write_some(dataset, n_images, there / "some.csv") if n_images else dataset, there)
     ways = {f"recommend, {limit:g} minutes": pd.DataFrame([
         recommended(half, limit, turn) for turn in range(1, turns + 1)]) for limit in minutes}
     judged = int(ways[f"recommend, {minutes[0]:g} minutes"].images[0])
@@ -131,6 +132,7 @@ def main():
     parser.add_argument("--minutes", type=float, nargs="+", default=[2])
     parser.add_argument("--folder", type=Path, help="keeps the runs; a temporary one if not given")
     args = parser.parse_args()
+    if len({Path(name).stem for name in args.datasets}) < len(args.datasets): parser.error("two sets of one name")
     with tempfile.TemporaryDirectory() as folder:
         found = [measure(name, args.folder or Path(folder), args.images, args.repeats, args.turns,
                          args.minutes)

@@ -61,7 +61,7 @@ def sweep_configs(
     return configs
 
 # %% ../nbs/15_sweeps.ipynb #cb62de26
-MANY = 1000 # so many values are listed
+MANY = 1000 # whole numbers of a range are listed
 
 
 def show_sweep(spec: SweepSpec, count: int | None = None) -> dict:
@@ -72,7 +72,8 @@ def show_sweep(spec: SweepSpec, count: int | None = None) -> dict:
     for path, p in leaves(spec.parameters):
         bounds = " {:g} to {:g}".format(*p.bounds()[:2]) if p.distribution in UNIFORM else ""
         listed = p.listed()
-        shown[dotted(path)] = list(listed) if 0 < len(listed) <= MANY else p.distribution + bounds
+        long = isinstance(listed, range) and len(listed) > MANY
+        shown[dotted(path)] = p.distribution + bounds if long or not listed else list(listed)
     models = [m for m in shown.get("model_name", []) if isinstance(m, str)]
     program = other_program(spec)
     shown["program"] = f"{program}, on W&B only" if program else "our fine_tune, here or on W&B"

@@ -285,7 +285,8 @@ def join(config):
     "What `fine_tune` does with W&B, without the training; it also may write a value otherwise than the sweep does."
     import wandb
     error_rate = config["i"] / 100
-    with wandb.init(config={"i": str(config["i"])}) as run: run.summary.update({"error_rate": error_rate, "fit_time": 1})
+    with wandb.init(config={"i": str(config["i"])}) as run:
+        run.summary.update({"error_rate": error_rate, "fit_time": 1})
     return {"error_rate": error_rate}
 
 

@@ -184,7 +184,7 @@ def predict_command(
 
     said = predict_images(model, images)
     if format is Format.table:
-        said = said[["file", "label"]].assign(probability=said.drop(columns=["file", "label"]).max(axis=1))
+        said = said.iloc[:, :2].assign(probability=said.iloc[:, 2:].max(axis=1)) # a class may be called `file`, too
     _print_table(said, format)
 
 # %% ../nbs/19_cli.ipynb #298ce069

@@ -353,7 +353,8 @@ def fine_tune(
                 return [*_wandb_callbacks(wandb_run()), *keep, *last, *([report] if report else [])]
 
             row.update(_train_within_memory(config, model, images, tracking))
-            for kept in keep: row["preds"] = kept.arrays()
+            for kept in keep:
+                if kept.preds is not None: row["preds"] = kept.arrays() # None: stopped before it was validated
             if report and report.stopped: row.update(fit_time=None, stopped_epoch=report.epochs)
             measured = {name: row[name] for name in ("error_rate", "fit_time", "GPU_mem")}
             if run := wandb_run():

@@ -112,7 +112,7 @@ def _row_of(found: dict, wrong: np.ndarray, units: np.ndarray) -> dict: # for th
     recipe = {name: found[name] for name in ("model_name", "weights", "head", "start", "steps", "learning_rate",
                                              "img_size", "resize_method")}
     return {**recipe, "error_rate": float(wrong.mean()), "low": low, "high": high, "images": len(wrong),
-            "fit_time": found["fit_time"]}
+            "units": len(set(units)), "fit_time": found["fit_time"]}
 
 # %% ../nbs/18_recommend.ipynb #4fb5b40b
 def in_words(
@@ -121,16 +121,18 @@ def in_words(
     "The answer as sentences."
     best, what = answer["best"], "answers" if answer["several"] else "images"
     steps = f", then trained for {best['steps']} steps at {best['learning_rate']:g}" if best["steps"] else ""
+    in_groups = f" in {best['units']} groups" if best["units"] < best["images"] else ""
     said = [f"Use {best['weights']}, as a probe{steps}, at {best['img_size']} px ({best['resize_method']}).",
             f"It is wrong in {best['error_rate']:.1%} of the {what} (90% interval {best['low']:.1%} to "
-            f"{best['high']:.1%}, from {best['images']} images that no choice has seen). One answer for all images "
-            f"would be wrong in {answer['constant']:.1%}."]
+            f"{best['high']:.1%}, from {best['images']} images{in_groups} that no choice has seen). One answer for all "
+            f"images would be wrong in {answer['constant']:.1%}."]
     if best["high"] >= answer["constant"]: said.append("That isn't surely better than one answer for all images: "
                                                        "nothing was learnt that these images can show.")
     if other := answer["runner_up"]:
-        said.append(f"Next best: {other['weights']}, wrong in {other['error_rate']:.1%}. Were both equally good, we "
-                    f"would see so large a difference in {answer['p']:.0%} of cases"
-                    + (": they can't be told apart." if answer["p"] > 0.1 else "."))
+        said.append(f"Next best: {other['weights']}, wrong in {other['error_rate']:.1%}. "
+                    + ("They can't be told apart." if answer["p"] > 0.99 else "Were both equally good, we would see so "
+                       f"large a difference in {answer['p']:.0%} of cases"
+                       + (": they can't be told apart." if answer["p"] > 0.1 else ".")))
     n, gain = answer["more"]
     said.append(f"Ten more minutes allow {n} training{'s' * (n > 1)}: expect {100 * gain:.1f} points less error."
                 if n else "Ten more minutes allow no further training here.")
@@ -254,10 +256,8 @@ def time_steps(question: Question) -> float: # a training step takes so many tim
 # %% ../nbs/18_recommend.ipynb #1caacc34
 def _trained(out: Path) -> set[tuple]: # as `next_round` plans them
     "The trainings that a folder has from before."
-    runs = [row for folder in (out / "races").glob("*") for row in read_run_files(folder)]
-    def judges(row): return int(Path(row["dataset"]).stem.removeprefix("judges"))
-    return {(row["model_name"], row["steps"], row["learning_rate"], judges(row))
-            for row in runs if row["state"] == "finished"}
+    runs = [row for folder in (out / "races").glob("*") for row in read_run_files(folder) if row["state"] == "finished"]
+    return {(row["model_name"], row["steps"], row["learning_rate"], int(Path(row["dataset"]).stem[6:])) for row in runs}
 
 
 def race(question: Question):
@@ -390,6 +390,8 @@ def recommend(
         sizes = dict(zip(kept.weights, kept.img_size.astype(int).tolist()))
         question = Question(images, sizes, out, clock, settings, _agents(address, agents, ray))
         probe_all(question)
+        if question.stopped and not question.judged():
+            raise BadInput("stopped before a model was judged: the same command goes on")
         race(question)
     answer, said = conclude(question)
     answer = json_types({**answer, "dropped": table.dropna(subset="dropped").set_index("weights").dropped.to_dict()})

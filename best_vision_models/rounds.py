@@ -52,7 +52,8 @@ def affordable(
     looks = looks_within(seconds_an_image, agents, seconds)
     n_models = min(n_models, max(int(looks / enough), 1))
     n = int(looks / n_models)
-    if n < fewest: raise BadInput(f"the minutes are too few: {max(seconds, 0):.0f} s to look at {fewest} images, at "
+    if seconds <= OVERHEAD: raise BadInput("the minutes are too few: starting took most of them: give more minutes")
+    if n < fewest: raise BadInput(f"the minutes are too few: {seconds:.0f} s to look at {fewest} images, at "
                                   f"{seconds_an_image:.2f} s each: give more minutes, a smaller img_size, or faster "
                                   "models")
     return n, n_models

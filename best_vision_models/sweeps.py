@@ -70,7 +70,8 @@ def show_sweep(spec: SweepSpec, count: int | None = None) -> dict:
     shown = {"method": spec.method, "runs": count or spec.size()}
     if spec.method != "bayes" and shown["runs"]: shown["runs"] = len(sweep_configs(spec, count))
     for path, p in leaves(spec.parameters):
-        bounds = " {:g} to {:g}".format(*p.bounds()[:2]) if p.distribution in UNIFORM else ""
+        bounds = " {:.10g} to {:.10g}".format(*p.bounds()[:2]) if p.distribution in UNIFORM else ""
+        if p.distribution.startswith("q_"): bounds += f", multiples of {p.q:g}"
         listed = p.listed()
         long = isinstance(listed, range) and len(listed) > MANY
         shown[dotted(path)] = p.distribution + bounds if long or not listed else list(listed)

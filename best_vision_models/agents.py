@@ -33,11 +33,11 @@ from best_vision_models.diary import (
     start_of,
     summarise_notes,
 )
-from .run_sweep import fine_tune_run, in_notebook, run_sweep
+from .run_sweep import _check_program, fine_tune_run, in_notebook, run_sweep
 from .runs import read_run_files, write_run
 from .sources import BadInput, replace_file
 from .sweep_checks import check_settings
-from .sweep_files import leaves, nested, other_program, read_sweep, setting_at
+from .sweep_files import leaves, nested, read_sweep, setting_at
 from .sweeps import key_of_row, open_sweep_folder, sweep_configs
 from .wandb_runs import fetch_sweep, logged_in_wandb
 
@@ -295,8 +295,7 @@ def complete_sweep(
     if spec.method != "grid":
         raise BadInput(f"{sweep} is a {spec.method} sweep, which has no missing runs: launch agents for more")
     if run is None:
-        if program := other_program(spec):
-            raise BadInput(f"{sweep} runs {program}, not fine_tune: launch agents for it")
+        _check_program(spec)
         check_settings(spec, list(sweep_configs(spec).values()))
     if running := [row for row in recorded.rows if row["state"] == "running"]:
         raise BadInput(f"{len(running)} runs of {sweep} are under way on W&B: wait for them, or stop their agents "
